@@ -1,0 +1,24 @@
+"""Where each door is: staff, accounts, the API's dialects, the pages."""
+
+from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
+from django.templatetags.static import static
+from django.urls import include, path
+from django.utils.functional import lazy
+from django.views.generic import RedirectView
+
+# Browsers ask for it on pages without an icon of their own (the admin).
+favicon = login_not_required(RedirectView.as_view(url=lazy(static, str)("keys/icon.svg")))
+
+urlpatterns = [
+    path("favicon.ico", favicon),
+    path("admin/", admin.site.urls),
+    path("accounts/", include("allauth.urls")),
+    path("", include("keys.api.urls")),
+    path("", include("keys.urls")),
+]
+
+handler400 = "portal.errors.bad_request"
+handler403 = "portal.errors.permission_denied"
+handler404 = "portal.errors.not_found"
+handler500 = "portal.errors.server_error"
