@@ -1,0 +1,162 @@
+"""The vocabulary of permission, on one page.
+
+A *permission* is what the portal asks about ("may they revoke this key?"). A
+*scope* is what people and keys are given. The grant table below says which
+scope grants which permission, and how far it reaches. Organizations define
+further scopes for the services that ask the portal to verify; those grant
+nothing here.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """Everything the policy can be asked, under Django's code names."""
+
+    VIEW_ORGANIZATION = "keys.view_organization"
+    CHANGE_ORGANIZATION = "keys.change_organization"
+    # Say who the owners of an organization are.
+    OWN_ORGANIZATION = "keys.own_organization"
+    # See what the organization's clients sign with when they exchange a key for a token.
+    REVEAL_SHAREDSECRET = "keys.reveal_sharedsecret"
+    # Replace it: every client's configuration is then out of date.
+    ROTATE_SHAREDSECRET = "keys.rotate_sharedsecret"
+
+    VIEW_WORKSPACE = "keys.view_workspace"
+    ADD_WORKSPACE = "keys.add_workspace"
+    CHANGE_WORKSPACE = "keys.change_workspace"
+    DELETE_WORKSPACE = "keys.delete_workspace"
+
+    VIEW_SCOPE = "keys.view_scope"
+    ADD_SCOPE = "keys.add_scope"
+    CHANGE_SCOPE = "keys.change_scope"
+    DELETE_SCOPE = "keys.delete_scope"
+
+    VIEW_ROLE = "keys.view_role"
+    ADD_ROLE = "keys.add_role"
+    CHANGE_ROLE = "keys.change_role"
+    DELETE_ROLE = "keys.delete_role"
+
+    VIEW_MEMBERSHIP = "keys.view_membership"
+    ADD_MEMBERSHIP = "keys.add_membership"
+    CHANGE_MEMBERSHIP = "keys.change_membership"
+    DELETE_MEMBERSHIP = "keys.delete_membership"
+
+    VIEW_APIKEY = "keys.view_apikey"
+    ADD_APIKEY = "keys.add_apikey"
+    CHANGE_APIKEY = "keys.change_apikey"
+    DELETE_APIKEY = "keys.delete_apikey"
+    # Give a key a new secret, and see that secret.
+    ROTATE_APIKEY = "keys.rotate_apikey"
+    # Issue keys that belong to the organization, or say who created a key.
+    ASSIGN_APIKEY = "keys.assign_apikey"
+    # Ask whether a key that somebody presented is good.
+    VERIFY_APIKEY = "keys.verify_apikey"
+    # Lock a key so that the organization itself cannot enable or loosen it.
+    LOCK_APIKEY = "keys.lock_apikey"
+
+    VIEW_AUDITEVENT = "keys.view_auditevent"
+
+    @property
+    def codename(self) -> str:
+        """The name without the app: `view_apikey`."""
+        return self.value.partition(".")[2]
+
+
+class BuiltInScope(StrEnum):
+    """The five scopes that decide what a person or key may do in the portal."""
+
+    READ = "READ"
+    CREATE = "CREATE"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+    MANAGE = "MANAGE"
+
+
+SCOPE_DESCRIPTIONS = {
+    BuiltInScope.READ: "See keys and their use, and ask whether a key is good.",
+    BuiltInScope.CREATE: "Issue keys.",
+    BuiltInScope.UPDATE: "Change, disable and rotate keys.",
+    BuiltInScope.DELETE: "Revoke keys.",
+    BuiltInScope.MANAGE: "Manage every key of the organization, its people and its settings.",
+}
+
+# An organization's own scopes: a resource and an action, `orders:read`.
+CUSTOM_SCOPE_PATTERN = re.compile(r"[a-z][a-z0-9_.-]*(:[a-z0-9_.*-]+)+")
+
+
+@dataclass(frozen=True)
+class BuiltInRole:
+    """A named bundle of built-in scopes that every organization has."""
+
+    number: int
+    name: str
+    scopes: frozenset[BuiltInScope]
+
+
+ADMIN = BuiltInRole(1, "admin", frozenset(BuiltInScope))
+DEVELOPER = BuiltInRole(2, "developer", frozenset(BuiltInScope) - {BuiltInScope.MANAGE})
+READONLY = BuiltInRole(3, "readonly", frozenset({BuiltInScope.READ}))
+
+BUILT_IN_ROLES = (ADMIN, DEVELOPER, READONLY)
+# Organizations number their own roles from here on.
+FIRST_CUSTOM_ROLE_NUMBER = 10
+
+
+class Reach(StrEnum):
+    """How far a grant reaches inside one organization; each includes those before it."""
+
+    OWN = "own"  # the keys of the same owner
+    SHARED = "shared"  # and those that belong to no person
+    ORGANIZATION = "organization"  # everything
+
+
+_MANAGED = frozenset(Permission) - {Permission.OWN_ORGANIZATION, Permission.LOCK_APIKEY}
+
+# THE grant table: scope -> permission -> reach.
+GRANTS: dict[BuiltInScope, dict[Permission, Reach]] = {
+    BuiltInScope.READ: {
+        Permission.VIEW_ORGANIZATION: Reach.ORGANIZATION,
+        Permission.VIEW_WORKSPACE: Reach.ORGANIZATION,
+        Permission.VIEW_SCOPE: Reach.ORGANIZATION,
+        Permission.VIEW_ROLE: Reach.ORGANIZATION,
+        Permission.VIEW_MEMBERSHIP: Reach.ORGANIZATION,
+        Permission.VERIFY_APIKEY: Reach.ORGANIZATION,
+        Permission.VIEW_APIKEY: Reach.OWN,
+    },
+    BuiltInScope.CREATE: {
+        Permission.ADD_APIKEY: Reach.OWN,
+        # It is part of what a client is configured with, beside the key.
+        Permission.REVEAL_SHAREDSECRET: Reach.ORGANIZATION,
+    },
+    BuiltInScope.UPDATE: {
+        Permission.CHANGE_APIKEY: Reach.OWN,
+        Permission.ROTATE_APIKEY: Reach.OWN,
+    },
+    BuiltInScope.DELETE: {Permission.DELETE_APIKEY: Reach.OWN},
+    BuiltInScope.MANAGE: {
+        **dict.fromkeys(sorted(_MANAGED), Reach.ORGANIZATION),
+        # Whoever sees a secret can act as the key's owner: nobody's but one's own.
+        Permission.ROTATE_APIKEY: Reach.SHARED,
+    },
+}
+
+# What owners of an organization may do beyond the scopes of their role. No key has it.
+OWNER_PERMISSIONS = frozenset({Permission.OWN_ORGANIZATION})
+
+# What staff of the installation may do in every organization, without belonging to it.
+STAFF_PERMISSIONS = frozenset(
+    {permission for permission in Permission if permission.codename.startswith("view_")}
+    | {Permission.LOCK_APIKEY, Permission.DELETE_APIKEY}
+)
+
+
+def scopes_granting(permission: Permission, reach: Reach) -> frozenset[str]:
+    """Return the codes of the scopes that grant this permission at least that far."""
+    reaches = list(Reach)
+    enough = reaches[reaches.index(reach) :]
+    return frozenset(
+        scope.value for scope, grants in GRANTS.items() if grants.get(permission) in enough
+    )
