@@ -1,0 +1,141 @@
+"""How the secret of an API key is made, recognised and stored. Pure.
+
+A secret is `prefix + random part + checksum`. The random part carries at least
+192 bits, so a fast keyed digest (HMAC-SHA256 with a pepper that is not in the
+database) protects it at rest: a slow password hash would add nothing against
+guessing and would make every request with a wrong key expensive.
+
+The checksum is a CRC-32 of everything before it. It protects nothing; it tells
+a typo or a scanner's false find from a key without asking the database.
+"""
+
+import hashlib
+import hmac
+import secrets as random_source
+import string
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+HEXADECIMAL = string.digits + "abcdef"
+
+# Longer texts are not looked at: no format comes near it.
+MAX_SECRET_LENGTH = 512
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the secrets of one dialect look."""
+
+    prefix: str
+    alphabet: str
+    random_length: int
+    checksum_length: int
+    # How many characters of the random part the label shows, at its start and its end.
+    shown: tuple[int, int] = (3, 3)
+
+    @property
+    def length(self) -> int:
+        return len(self.prefix) + self.random_length + self.checksum_length
+
+    def generate(self) -> str:
+        """Return a new secret of this format."""
+        body = self.prefix + "".join(
+            random_source.choice(self.alphabet) for _ in range(self.random_length)
+        )
+        return body + self.checksum(body)
+
+    def checksum(self, body: str) -> str:
+        """Return the CRC-32 of `body` in this format's alphabet, zero-padded."""
+        return _encode(zlib.crc32(body.encode()), self.alphabet, self.checksum_length)
+
+    def matches(self, text: str) -> bool:
+        """Say whether `text` could be a secret of this format: prefix, length and checksum."""
+        if len(text) != self.length or not text.startswith(self.prefix):
+            return False
+        body = text[: -self.checksum_length]
+        return text.isascii() and self.checksum(body) == text[-self.checksum_length :]
+
+    def label(self, secret: str) -> str:
+        """Return the mask under which people recognise a secret: `kh_abc...xyz`."""
+        start, end = self.shown
+        head = secret[: len(self.prefix) + start]
+        return f"{head}...{secret[-end:]}"
+
+
+# Dialect of birth -> format. OpenRouter's clients expect 64 hexadecimal digits, of
+# which the last eight are our checksum (224 random bits); the others carry 41 base62
+# characters (244 bits) and six of checksum.
+FORMATS: dict[str, Format] = {
+    "native": Format("kh_", BASE62, 41, 6),
+    "openrouter": Format("sk-or-v1-", HEXADECIMAL, 56, 8),
+    "i3d": Format("i3d_", BASE62, 41, 6),
+    "netography": Format("neto_", BASE62, 41, 6),
+    "xyra": Format("xyp_", BASE62, 41, 6),
+}
+
+
+def generate(dialect: str) -> str:
+    """Return a new secret in the format of this dialect."""
+    return FORMATS[dialect].generate()
+
+
+def label(secret: str) -> str:
+    """Return the mask of a well-formed secret."""
+    secret_format = find_format(secret)
+    if secret_format is None:
+        raise ValueError("Not a well-formed secret.")
+    return secret_format.label(secret)
+
+
+def find_format(text: str) -> Format | None:
+    """Return the format whose prefix, length and checksum `text` has, or None."""
+    if len(text) > MAX_SECRET_LENGTH:
+        return None
+    return next((each for each in FORMATS.values() if each.matches(text)), None)
+
+
+def digest(secret: str, pepper: bytes) -> str:
+    """Return the keyed digest under which a secret is stored: 64 hexadecimal digits."""
+    return hmac.new(pepper, secret.encode(), hashlib.sha256).hexdigest()
+
+
+def digests(secret: str, peppers: Mapping[int, bytes]) -> dict[str, int]:
+    """Return {digest: pepper number} of a secret under every known pepper."""
+    return {digest(secret, pepper): number for number, pepper in peppers.items()}
+
+
+def current_pepper(peppers: Mapping[int, bytes]) -> tuple[int, bytes]:
+    """Return the number and value of the pepper for new digests: the highest number."""
+    return max(peppers.items())
+
+
+def generate_public_hash() -> str:
+    """Return a new public identifier of 64 hexadecimal digits, independent of any secret."""
+    return random_source.token_hex(32)
+
+
+def generate_identifier() -> str:
+    """Return a new opaque identifier of 24 lower-case characters that starts with a letter."""
+    alphabet = string.ascii_lowercase + string.digits
+    tail = "".join(random_source.choice(alphabet) for _ in range(23))
+    return random_source.choice(string.ascii_lowercase) + tail
+
+
+def generate_nonce() -> str:
+    """Return a new random text of 32 hexadecimal digits."""
+    return random_source.token_hex(16)
+
+
+def generate_shared_secret() -> str:
+    """Return a new secret for signatures: 64 characters, more than HMAC-SHA256 asks for."""
+    return random_source.token_hex(32)
+
+
+def _encode(number: int, alphabet: str, length: int) -> str:
+    characters = []
+    for _ in range(length):
+        number, remainder = divmod(number, len(alphabet))
+        characters.append(alphabet[remainder])
+    return "".join(reversed(characters))
