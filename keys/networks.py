@@ -1,0 +1,162 @@
+"""Where a request comes from, and whether a list of networks holds that address. Pure."""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Nothing else occurs in an address or a CIDR range. Python's parser would also
+# take zone ids and other scripts' digits, which other software reads differently.
+_PLAIN = re.compile(r"[0-9A-Fa-f:./]{2,49}")
+
+# How many ranges a sentence names.
+_MAX_PARTS = 6
+
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+
+
+def parse_network(text: str) -> Network:
+    """Return the network that `text` names: an address or a CIDR range, IPv4 or IPv6.
+
+    Raises ValueError with a sentence for people: what is wrong, and the likely fix.
+    IPv4-mapped IPv6 (`::ffff:10.0.0.0/104`) becomes the IPv4 network it stands for.
+    """
+    text = text.strip()
+    if "%" in text:
+        raise ValueError(f"“{text}” names a zone; give the address without it.")
+    if not _PLAIN.fullmatch(text):
+        raise ValueError(
+            f"“{text}” is not an IP address or range; use the form 192.0.2.1, "
+            "192.0.2.0/24 or 2001:db8::/32."
+        )
+    address, slash, prefix = text.partition("/")
+    if slash and not (prefix.isdecimal() and str(int(prefix)) == prefix):
+        raise ValueError(f"“{text}”: write the size of a range as a number, as in 192.0.2.0/24.")
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+        exact = ipaddress.ip_address(address)
+    except ValueError:
+        raise ValueError(_explain_bad_address(text, address)) from None
+    if network.network_address != exact:
+        raise ValueError(f"“{text}” has host bits set; did you mean {network}?")
+    return _unmap_network(network)
+
+
+def canonical_network(text: str) -> str:
+    """Return the one spelling of a network: an address alone, or `address/prefix`.
+
+    Raises ValueError as parse_network does.
+    """
+    network = parse_network(text)
+    if network.prefixlen == network.max_prefixlen:
+        return str(network.network_address)
+    return str(network)
+
+
+def spanned_network(first: Address, last: Address) -> str:
+    """Return the one network, canonical, that holds exactly the addresses from first to last.
+
+    Raises ValueError when there is none, and then names the networks that do together.
+    """
+    try:
+        parts = list(islice(ipaddress.summarize_address_range(first, last), _MAX_PARTS + 1))
+    except (TypeError, ValueError):  # of two versions, or backwards
+        raise ValueError(f"No range goes from {first} to {last}.") from None
+    if len(parts) == 1:
+        return canonical_network(str(parts[0]))
+    names = ", ".join(str(part) for part in parts[:_MAX_PARTS])
+    more = ", …" if len(parts) > _MAX_PARTS else ""
+    raise ValueError(f"{first} to {last} is no one CIDR range; list each of {names}{more}.")
+
+
+def parse_address(text: str) -> Address:
+    """Return the address that `text` names, IPv4-mapped IPv6 unfolded.
+
+    Raises ValueError when it is anything but one plain address.
+    """
+    network = parse_network(text)
+    if "/" in text:
+        raise ValueError(f"“{text.strip()}” is a range; give one address.")
+    return network.network_address
+
+
+def contains(networks: Iterable[str], address: Address) -> bool:
+    """Say whether one of these canonical networks holds the address."""
+    return any(
+        address.version == network.version and address in network
+        for network in map(_interned_network, networks)
+    )
+
+
+def covers(networks: Iterable[str], network: str) -> bool:
+    """Say whether one of these canonical networks holds all of that one."""
+    inner = _interned_network(network)
+    return any(
+        inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
+        for outer in map(_interned_network, networks)
+    )
+
+
+def meets(networks: Iterable[str], network: str) -> bool:
+    """Say whether one of these canonical networks has an address in common with that one."""
+    other = _interned_network(network)
+    return any(
+        other.version == each.version and other.overlaps(each)
+        for each in map(_interned_network, networks)
+    )
+
+
+def client_address(meta: Mapping[str, str], trusted_proxies: Sequence[str]) -> Address | None:
+    """Return the address a request came from, or None when it cannot be told.
+
+    `meta` is the WSGI environment. Without trusted proxies that is the peer of the
+    connection, whatever the headers say. When the peer is a trusted proxy,
+    X-Forwarded-For is read from right to left up to the first hop that is not one
+    of ours; a malformed hop makes the answer None rather than a guess.
+    """
+    try:
+        peer = parse_address(meta.get("REMOTE_ADDR", ""))
+    except ValueError:
+        return None
+    forwarded = meta.get("HTTP_X_FORWARDED_FOR", "")
+    if not forwarded or not contains(trusted_proxies, peer):
+        return peer
+    for hop in reversed(forwarded.split(",")):
+        try:
+            peer = parse_address(hop)
+        except ValueError:
+            return None
+        if not contains(trusted_proxies, peer):
+            return peer
+    return peer
+
+
+def is_from_proxy(meta: Mapping[str, str], trusted_proxies: Sequence[str]) -> bool:
+    """Say whether the peer of the connection is a trusted proxy, whose headers count."""
+    try:
+        return contains(trusted_proxies, parse_address(meta.get("REMOTE_ADDR", "")))
+    except ValueError:
+        return False
+
+
+@lru_cache(maxsize=65536)
+def _interned_network(text: str) -> Network:
+    return parse_network(text)
+
+
+def _unmap_network(network: Network) -> Network:
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        address = network.network_address.ipv4_mapped
+        return ipaddress.IPv4Network((address, network.prefixlen - 96))
+    return network
+
+
+def _explain_bad_address(text: str, address: str) -> str:
+    octets = address.split(".")
+    if any(len(octet) > 1 and octet.startswith("0") for octet in octets) and ":" not in address:
+        return f"“{text}” has leading zeros, which some software reads as octal; leave them out."
+    return f"“{text}” is not an IP address or range."
