@@ -1,0 +1,68 @@
+"""Field types of our own."""
+
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+
+from django.core.exceptions import ValidationError
+from django.core.validators import DecimalValidator, MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models.expressions import Combinable
+from django.utils.translation import gettext_lazy as _
+
+# Amounts are exact: stored as whole millionths, on every database.
+AMOUNT_PLACES = 6
+MAX_AMOUNT = Decimal(10) ** 12
+# Enough digits to round any number that somebody may filter by.
+_EXACT = Context(prec=400, rounding=ROUND_HALF_EVEN)
+
+
+class AmountField(models.BigIntegerField):
+    """A Decimal of at most six places (a cost, a limit), stored as whole millionths.
+
+    SQLite keeps decimals as floating point, with which no limit is exact.
+    """
+
+    # What type checkers take an amount for.
+    _pyi_private_set_type: Decimal | int | Combinable  # type: ignore[assignment]
+    _pyi_private_get_type: Decimal  # type: ignore[assignment]
+
+    # Far inside what 64 bits hold, so that what validation passes can be stored.
+    default_validators = [
+        MinValueValidator(-MAX_AMOUNT),
+        MaxValueValidator(MAX_AMOUNT),
+        DecimalValidator(max_digits=None, decimal_places=AMOUNT_PLACES),
+    ]
+    default_error_messages = {"invalid": _("Enter a number.")}
+
+    def from_db_value(self, value, expression, connection):
+        return None if value is None else Decimal(value).scaleb(-AMOUNT_PLACES).normalize() + 0
+
+    def to_python(self, value):
+        if value is None:
+            return None
+        try:
+            amount = Decimal(str(value))
+        except InvalidOperation:
+            amount = Decimal("NaN")
+        if not amount.is_finite():
+            raise ValidationError(self.error_messages["invalid"], code="invalid")
+        return amount
+
+    def get_prep_value(self, value):
+        if value is None:
+            return None
+        if hasattr(value, "resolve_expression"):
+            return value
+        return int(
+            Decimal(str(value)).scaleb(AMOUNT_PLACES, _EXACT).to_integral_value(context=_EXACT)
+        )
+
+    def formfield(self, **kwargs):
+        from django import forms
+
+        defaults = {
+            "form_class": forms.DecimalField,
+            "decimal_places": AMOUNT_PLACES,
+            "max_value": MAX_AMOUNT,
+            "min_value": None,
+        }
+        return models.Field.formfield(self, **{**defaults, **kwargs})

@@ -1,0 +1,354 @@
+"""API keys: the lineage, its secrets, and where it may be used from."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Exists, F, OuterRef, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from keys import networks, secrets
+from keys.models.fields import AmountField
+from keys.models.organizations import (
+    Organization,
+    Role,
+    Scope,
+    Workspace,
+    validate_network,
+)
+from keys.models.usage import LimitReset, PeriodCosts
+from keys.roles import BuiltInScope
+
+# People are warned this long before a key expires.
+EXPIRES_SOON = timedelta(days=14)
+
+
+# Wide enough for the names that vendors' clients give (`appname`), and such that a name
+# comes back as it was when it is part of a URL's path.
+validate_short_name = RegexValidator(
+    r"^(?!\.{1,2}\Z)(?! )[A-Za-z0-9._~@+ -]+(?<! )\Z",
+    _("Use letters, digits, the characters - _ . ~ @ + and spaces inside."),
+)
+
+
+class Dialect(models.TextChoices):
+    """The dialect in which a key was born; it decides how its secrets look."""
+
+    NATIVE = "native", "Keyhaven"
+    OPENROUTER = "openrouter", "OpenRouter"
+    I3D = "i3d", "i3D.net"
+    NETOGRAPHY = "netography", "Netography"
+    XYRA = "xyra", "XyraPanel"
+
+
+class Status(models.TextChoices):
+    """What a key is right now, in the order in which the reasons count."""
+
+    REVOKED = "revoked", _("Revoked")
+    LOCKED = "locked", _("Locked by staff")
+    DISABLED = "disabled", _("Disabled")
+    EXPIRED = "expired", _("Expired")
+    PENDING = "pending", _("Not yet valid")
+    ACTIVE = "active", _("Active")
+
+
+class APIKeyQuerySet(models.QuerySet["APIKey"]):
+    """Sets of keys."""
+
+    def live(self) -> "APIKeyQuerySet":
+        """Return the keys that are not revoked; a revoked key is history."""
+        return self.filter(revoked_at=None)
+
+    def with_status(self, status: str, now: datetime) -> "APIKeyQuerySet":
+        """Return the keys of which `key.status_at(now)` is this."""
+        rules = {
+            Status.REVOKED: Q(revoked_at__isnull=False),
+            Status.LOCKED: Q(locked_at__isnull=False),
+            Status.DISABLED: Q(disabled=True),
+            Status.EXPIRED: Q(expires_at__lte=now),
+            Status.PENDING: Q(not_before__gt=now),
+            Status.ACTIVE: Q(),
+        }
+        matching = self
+        for each, rule in rules.items():
+            if each == status:
+                return matching.filter(rule)
+            matching = matching.exclude(rule)
+        raise ValueError(f"Unknown status {status!r}.")
+
+    def expiring_soon(self, now: datetime) -> "APIKeyQuerySet":
+        """Return the keys of which `key.expires_soon_at(now)` is true."""
+        return self.live().filter(expires_at__gt=now, expires_at__lte=now + EXPIRES_SOON)
+
+    def enabled(self) -> "APIKeyQuerySet":
+        """Return the keys of which `key.is_enabled`."""
+        return self.filter(disabled=False, locked_at=None)
+
+    def unexpired(self, now: datetime) -> "APIKeyQuerySet":
+        """Return the keys whose end, if they have one, is still to come."""
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now))
+
+    def ordinary(self) -> "APIKeyQuerySet":
+        """Return the keys that are not `key.is_management`."""
+        manage = BuiltInScope.MANAGE
+        listed = APIKey.scopes.through.objects.filter(apikey=OuterRef("pk"), scope__code=manage)
+        followed = Role.scopes.through.objects.filter(role=OuterRef("role"), scope__code=manage)
+        return self.filter(~Exists(listed), ~Exists(followed))
+
+    def with_details(self) -> "APIKeyQuerySet":
+        """Load what a door shows of a key, in a constant number of queries."""
+        return self.select_related(
+            "organization", "workspace", "owner", "creator", "role", "totals"
+        ).prefetch_related("scopes", "role__scopes", "allowed_ips", "secrets")
+
+
+class APIKey(models.Model):
+    """The lineage of a key: everything that survives a rotation of its secret.
+
+    It follows a role or lists scopes of its own, never both. `owner` is the person it
+    acts for; without one it is the organization's and outlives people.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    identifier = models.CharField(
+        max_length=24, unique=True, editable=False, default=secrets.generate_identifier
+    )
+    hash = models.CharField(
+        max_length=64, unique=True, editable=False, default=secrets.generate_public_hash
+    )
+    organization = models.ForeignKey(Organization, models.PROTECT, related_name="api_keys")
+    workspace = models.ForeignKey(Workspace, models.PROTECT, related_name="api_keys")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="api_keys",
+        verbose_name=_("owner"),
+        help_text=_("The person the key acts for; empty: the organization itself."),
+    )
+    creator = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("created by"),
+    )
+    name = models.CharField(_("name"), max_length=200)
+    slug = models.CharField(_("short name"), max_length=63, validators=[validate_short_name])
+    description = models.CharField(_("description"), max_length=500, blank=True)
+    dialect = models.CharField(_("format"), max_length=12, choices=Dialect, default=Dialect.NATIVE)
+    role = models.ForeignKey(
+        Role, models.PROTECT, null=True, blank=True, related_name="api_keys", verbose_name=_("role")
+    )
+    scopes: models.ManyToManyField = models.ManyToManyField(
+        Scope, blank=True, related_name="api_keys", verbose_name=_("scopes")
+    )
+
+    not_before = models.DateTimeField(_("valid from"), null=True, blank=True)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    disabled = models.BooleanField(_("disabled"), default=False)
+    locked_at = models.DateTimeField(_("locked by staff"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+
+    limit = AmountField(_("limit"), null=True, blank=True)
+    # Null, as on the wire: "never" is no text.
+    limit_reset = models.CharField(  # noqa: DJ001
+        _("limit resets"), max_length=8, choices=LimitReset, null=True, blank=True
+    )
+    include_byok_in_limit = models.BooleanField(
+        _("own provider keys count against the limit"), default=False
+    )
+    assign_server_ips = models.BooleanField(
+        _("allow the organization's server addresses"), default=False
+    )
+    # The reference of whoever builds on us; we keep it for them (OpenRouter's `external`).
+    external_user = models.CharField(  # noqa: DJ001
+        _("external user"), max_length=200, null=True, blank=True
+    )
+
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("changed"), auto_now=True)
+
+    objects = APIKeyQuerySet.as_manager()
+
+    # As request.user of an API call, a key answers as Django expects of a user.
+    is_authenticated = True
+    is_anonymous = False
+    is_active = True
+    is_staff = False
+    is_superuser = False
+
+    # The new secret, on the instance that issue_key() or rotate_key() returns. Unset
+    # everywhere else, so that a read-only serializer field shows it just once.
+    secret: str
+    # What the key cost in the current day, week and month, where usage.load_period_costs()
+    # was asked.
+    period_costs: PeriodCosts
+
+    class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="apikey_by_organization"),
+            models.Index(fields=["organization", "owner", "-id"], name="apikey_by_owner"),
+            models.Index(fields=["workspace", "-id"], name="apikey_by_workspace"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "slug"],
+                condition=Q(revoked_at=None),
+                name="apikey_slug_unique",
+                violation_error_code="duplicate",
+                violation_error_message=_("This organization has a key of that short name."),
+            ),
+            models.CheckConstraint(
+                condition=Q(expires_at=None)
+                | Q(not_before=None)
+                | Q(expires_at__gt=F("not_before")),
+                name="apikey_expires_after_start",
+                violation_error_message=_("The key would expire before it becomes valid."),
+            ),
+            models.CheckConstraint(
+                condition=Q(limit=None) | Q(limit__gte=0),
+                name="apikey_limit_not_negative",
+                violation_error_message=_("A limit is zero or more."),
+            ),
+            models.CheckConstraint(
+                condition=Q(dialect__in=Dialect.values), name="apikey_known_dialect"
+            ),
+            models.CheckConstraint(
+                condition=Q(limit_reset=None) | Q(limit_reset__in=LimitReset.values),
+                name="apikey_known_limit_reset",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def status(self) -> Status:
+        """What the key is now."""
+        return self.status_at(timezone.now())
+
+    def status_at(self, now: datetime) -> Status:
+        """What the key is at that moment; `with_status` selects by the same rules."""
+        if self.revoked_at is not None:
+            return Status.REVOKED
+        if self.locked_at is not None:
+            return Status.LOCKED
+        if self.disabled:
+            return Status.DISABLED
+        if self.expires_at is not None and self.expires_at <= now:
+            return Status.EXPIRED
+        if self.not_before is not None and self.not_before > now:
+            return Status.PENDING
+        return Status.ACTIVE
+
+    def expires_soon_at(self, now: datetime) -> bool:
+        """Say whether the key, not revoked, expires within EXPIRES_SOON of that moment."""
+        return (
+            self.revoked_at is None
+            and self.expires_at is not None
+            and now < self.expires_at <= now + EXPIRES_SOON
+        )
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether neither its own people nor staff stopped the key."""
+        return not self.disabled and self.locked_at is None
+
+    @property
+    def is_management(self) -> bool:
+        """Whether the key was given MANAGE, the right over all keys of its organization."""
+        return BuiltInScope.MANAGE in self.scope_codes
+
+    @property
+    def scope_rows(self) -> "list[Scope]":
+        """The scopes the key was given: its role's, or those listed on it."""
+        return list(self.role.scopes.all() if self.role else self.scopes.all())
+
+    @property
+    def scope_codes(self) -> list[str]:
+        """The codes of `scope_rows`. What its owner holds today may narrow them further."""
+        return [scope.code for scope in self.scope_rows]
+
+    @property
+    def current_secret(self) -> "KeySecret | None":
+        """The newest secret that is not revoked."""
+        usable = [each for each in self.secrets.all() if each.revoked_at is None]
+        return max(usable, key=lambda each: each.pk, default=None)
+
+    @property
+    def label(self) -> str:
+        """The mask of the newest secret, by which people recognise the key."""
+        newest = max(self.secrets.all(), key=lambda each: each.pk, default=None)
+        return newest.label if newest else ""
+
+    def remaining_at(self, now: datetime):
+        """Return what is left of the limit at that moment, never below zero; None: no limit."""
+        if self.limit is None:
+            return None
+        spent = self.totals.spent_in(LimitReset.period_start(self.limit_reset, now))
+        return max(self.limit - spent, type(spent)(0))
+
+
+class KeySecret(models.Model):
+    """One secret of a lineage, as a keyed digest. Rotation adds one and retires the old."""
+
+    key = models.ForeignKey(APIKey, models.CASCADE, related_name="secrets")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    pepper_id = models.PositiveSmallIntegerField(editable=False)
+    label = models.CharField(_("label"), max_length=40, editable=False)
+    # Carried by the session tokens of this secret, so that what signs them mints none alone.
+    nonce = models.CharField(max_length=32, default=secrets.generate_nonce, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    retires_at = models.DateTimeField(_("retires"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("secret")
+        verbose_name_plural = _("secrets")
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class AllowedIP(models.Model):
+    """An address or range from which a key may be used, or (deny) may not."""
+
+    key = models.ForeignKey(APIKey, models.CASCADE, related_name="allowed_ips")
+    network = models.CharField(_("address or range"), max_length=49, validators=[validate_network])
+    deny = models.BooleanField(
+        _("deny"), default=False, help_text=_("Refuse this address even if another row allows it.")
+    )
+    comment = models.CharField(_("comment"), max_length=200, blank=True)
+    active = models.BooleanField(_("active"), default=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("changed"), auto_now=True)
+
+    class Meta:
+        verbose_name = _("allowed IP")
+        verbose_name_plural = _("allowed IPs")
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["key", "network", "deny"],
+                name="allowed_ip_unique",
+                violation_error_message=_("This address is listed already."),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{'not ' if self.deny else ''}{self.network}"
+
+    def save(self, *args, **kwargs):
+        # One spelling a network, so that the constraint sees duplicates.
+        self.network = networks.canonical_network(self.network)
+        super().save(*args, **kwargs)
