@@ -1,0 +1,249 @@
+"""May they? The only module that answers.
+
+`visible` is the rule: it narrows a queryset to the rows on which an actor has a
+permission. Row checks, list filters, form choices, admin querysets and template
+tags all come from it, so that they cannot disagree.
+
+An *actor* is a person (User) or a credential (APIKey), as in `request.user`, or
+OPERATOR, whoever runs `manage.py`. A credential narrows, never widens: a key
+reaches no further than its organization, holds no more than what it was given,
+and when a person owns it, no more than that person holds there today.
+"""
+
+from typing import TypeVar
+
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, Q, QuerySet
+
+from keys.models import (
+    AllowedIP,
+    APIKey,
+    AuditEvent,
+    KeySecret,
+    KeyUsage,
+    Membership,
+    Organization,
+    Role,
+    Scope,
+    ServerAddress,
+    UsageBucket,
+    User,
+    Workspace,
+)
+from keys.roles import (
+    OWNER_PERMISSIONS,
+    STAFF_PERMISSIONS,
+    BuiltInScope,
+    Permission,
+    Reach,
+    scopes_granting,
+)
+
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+
+class Operator:
+    """Whoever runs `manage.py`; holds the database already, so is refused nothing."""
+
+    is_authenticated = True
+
+    def __str__(self) -> str:
+        return "operator"
+
+
+OPERATOR = Operator()
+
+# Anonymous is somebody who may nothing.
+Actor = User | APIKey | Operator | AnonymousUser
+
+# Model -> where a row says which organization it belongs to.
+_ORGANIZATION = {
+    Organization: "pk",
+    Workspace: "organization",
+    Scope: "organization",
+    Role: "organization",
+    Membership: "organization",
+    ServerAddress: "organization",
+    AuditEvent: "organization",
+    APIKey: "organization",
+    AllowedIP: "key__organization",
+    KeySecret: "key__organization",
+    KeyUsage: "key__organization",
+    UsageBucket: "key__organization",
+}
+
+# Models whose rows have an owner -> where the row names them.
+_OWNER = {
+    APIKey: "owner",
+    AllowedIP: "key__owner",
+    KeySecret: "key__owner",
+    KeyUsage: "key__owner",
+    UsageBucket: "key__owner",
+}
+
+# Parts of an aggregate are seen by whoever sees the whole.
+_VIEW_PERMISSIONS = {
+    AllowedIP: Permission.VIEW_APIKEY,
+    KeySecret: Permission.VIEW_APIKEY,
+    KeyUsage: Permission.VIEW_APIKEY,
+    UsageBucket: Permission.VIEW_APIKEY,
+    ServerAddress: Permission.VIEW_ORGANIZATION,
+}
+
+# Rows without an organization are every organization's: seen by all, changed by nobody.
+_WITH_BUILT_INS = (Scope, Role)
+
+_EVERY_ROW = ~Q(pk__in=[])
+_NO_ROW = Q(pk__in=[])
+
+
+def view_permission(model: type[Model]) -> Permission:
+    """Return the permission to see rows of this model."""
+    return _VIEW_PERMISSIONS.get(model) or Permission(f"keys.view_{model._meta.model_name}")
+
+
+def visible(
+    actor: Actor, queryset: QuerySet[AnyModel], permission: Permission | str | None = None
+) -> QuerySet[AnyModel]:
+    """Return the rows on which the actor has the permission (by default: to see them).
+
+    Raises ValueError for a permission that does not exist.
+    """
+    model = queryset.model
+    permission = Permission(permission) if permission else view_permission(model)
+    rule = _reach(actor, permission, model)
+    if model in _WITH_BUILT_INS:
+        if permission == view_permission(model):
+            rule |= Q(organization=None) if _is_somebody(actor) else _NO_ROW
+        else:
+            rule &= Q(organization__isnull=False)
+    return queryset.filter(rule)
+
+
+def allows(actor: Actor, permission: Permission | str, obj: Model) -> bool:
+    """Say whether the actor has the permission on this row.
+
+    To add something, ask about the organization that it would belong to.
+    """
+    return visible(actor, type(obj)._default_manager.filter(pk=obj.pk), permission).exists()
+
+
+def require(actor: Actor, permission: Permission | str, obj: Model) -> None:
+    """Raise PermissionDenied unless the actor has the permission on this row."""
+    if not allows(actor, permission, obj):
+        raise PermissionDenied("You do not have permission to do this.")
+
+
+def held_scopes(actor: Actor, organization: Organization) -> frozenset[str]:
+    """Return the codes of the scopes that the actor holds in this organization, today."""
+    match actor:
+        case APIKey():
+            return _scopes_of_key(actor, organization)
+        case User() if actor.is_active and not actor.is_superuser:
+            return _scopes_of_member(actor, organization)
+        case Operator() | User() if _is_somebody(actor):
+            return _codes(Scope.objects.available_to(organization))
+    return frozenset()
+
+
+def grantable_scopes(actor: Actor, organization: Organization) -> QuerySet[Scope]:
+    """Return the scopes that the actor may give to a key or role: those it holds."""
+    return Scope.objects.available_to(organization).filter(
+        code__in=held_scopes(actor, organization)
+    )
+
+
+def grantable_roles(actor: Actor, organization: Organization) -> QuerySet[Role]:
+    """Return the roles that the actor may give: those with no scope that it lacks."""
+    beyond = Scope.objects.available_to(organization).exclude(
+        code__in=held_scopes(actor, organization)
+    )
+    return Role.objects.available_to(organization).exclude(
+        pk__in=Role.scopes.through.objects.filter(scope__in=beyond).values("role")
+    )
+
+
+def _is_somebody(actor: Actor) -> bool:
+    return bool(actor.is_authenticated and getattr(actor, "is_active", True))
+
+
+def _reach(actor: Actor, permission: Permission, model: type[Model]) -> Q:
+    match actor:
+        case Operator():
+            return _EVERY_ROW
+        case APIKey():
+            return _reach_of_key(actor, permission, model)
+        case User():
+            return _reach_of_person(actor, permission, model)
+    return _NO_ROW  # anonymous
+
+
+def _reach_of_person(person: User, permission: Permission, model: type[Model]) -> Q:
+    if not person.is_active:
+        return _NO_ROW
+    if person.is_superuser or (person.is_staff and permission in STAFF_PERMISSIONS):
+        return _EVERY_ROW
+    memberships = Membership.objects.filter(user=person)
+    if permission in OWNER_PERMISSIONS:
+        return _in_organizations(model, memberships.filter(is_owner=True))
+    rule = _in_organizations(model, _granting(memberships, permission, _full_reach(model)))
+    if model in _OWNER:
+        own = _in_organizations(model, _granting(memberships, permission, Reach.OWN))
+        shared = _in_organizations(model, _granting(memberships, permission, Reach.SHARED))
+        rule |= own & Q(**{_OWNER[model]: person}) | shared & Q(**{_OWNER[model]: None})
+    return rule
+
+
+def _reach_of_key(key: APIKey, permission: Permission, model: type[Model]) -> Q:
+    held = held_scopes(key, key.organization)
+    inside = Q(**{_ORGANIZATION[model]: key.organization_id})
+    if held & scopes_granting(permission, _full_reach(model)):
+        return inside
+    if model not in _OWNER:
+        return _NO_ROW
+    owners = _NO_ROW
+    if held & scopes_granting(permission, Reach.OWN):
+        owners |= Q(**{_OWNER[model]: key.owner_id})
+    if held & scopes_granting(permission, Reach.SHARED):
+        owners |= Q(**{_OWNER[model]: None})
+    return inside & owners
+
+
+def _full_reach(model: type[Model]) -> Reach:
+    # Where rows have no owner, a grant of one's own things reaches them all.
+    return Reach.ORGANIZATION if model in _OWNER else Reach.OWN
+
+
+def _granting(memberships: QuerySet, permission: Permission, reach: Reach) -> QuerySet:
+    return memberships.filter(role__scopes__code__in=scopes_granting(permission, reach))
+
+
+def _in_organizations(model: type[Model], memberships: QuerySet) -> Q:
+    return Q(**{f"{_ORGANIZATION[model]}__in": memberships.values("organization")})
+
+
+def _scopes_of_member(person: User, organization: Organization) -> frozenset[str]:
+    held = _codes(
+        Scope.objects.filter(roles__memberships__in=organization.memberships.filter(user=person))
+    )
+    if BuiltInScope.MANAGE in held:
+        # Who manages an organization holds the scopes that it defines.
+        held |= _codes(organization.scopes.all())
+    return held
+
+
+def _scopes_of_key(key: APIKey, organization: Organization) -> frozenset[str]:
+    if key.organization_id != organization.pk:
+        return frozenset()
+    held = frozenset(key.scope_codes)
+    if key.owner is None:
+        return held
+    if not key.owner.is_active:
+        return frozenset()
+    # Not `held_scopes`: the power of a superuser does not flow into a key.
+    return held & _scopes_of_member(key.owner, organization)
+
+
+def _codes(scopes: QuerySet[Scope]) -> frozenset[str]:
+    return frozenset(scopes.values_list("code", flat=True))
