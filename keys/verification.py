@@ -1,0 +1,127 @@
+"""Is this key good, from here, for this? A pure decision over a snapshot of a key.
+
+API authentication, `POST /v1/verify`, `GET /v1/auth` and every explanation come
+from `judge`. What it cannot decide alone is the limit, which must be charged
+atomically (usage.py): it comes last, after everything here said yes.
+"""
+
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from keys import networks
+from keys.networks import Address
+
+
+class Code(StrEnum):
+    """The outcome of a verification; counted, and told to those allowed to know."""
+
+    VALID = "VALID"
+    NOT_FOUND = "NOT_FOUND"
+    REVOKED = "REVOKED"
+    ORGANIZATION_SUSPENDED = "ORGANIZATION_SUSPENDED"
+    OWNER_GONE = "OWNER_GONE"
+    LOCKED = "LOCKED"
+    DISABLED = "DISABLED"
+    NOT_YET_VALID = "NOT_YET_VALID"
+    EXPIRED = "EXPIRED"
+    # The secret was replaced by a rotation whose overlap is over; the key lives on.
+    SECRET_RETIRED = "SECRET_RETIRED"  # noqa: S105
+    FORBIDDEN_ADDRESS = "FORBIDDEN_ADDRESS"
+    INSUFFICIENT_SCOPES = "INSUFFICIENT_SCOPES"
+    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything about a key and one of its secrets that a decision needs."""
+
+    key_id: int
+    organization_id: int
+    is_revoked: bool
+    is_organization_suspended: bool
+    is_owner_gone: bool
+    is_locked: bool
+    is_disabled: bool
+    not_before: datetime | None
+    expires_at: datetime | None
+    is_secret_revoked: bool
+    retires_at: datetime | None
+    # What the key may really do today: its scopes, narrowed by what its owner holds.
+    scopes: frozenset[str]
+    # Canonical networks. `allowed` None: from anywhere; empty: from nowhere.
+    allowed: tuple[str, ...] | None
+    denied: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a key: at which moment, from which address, for which scopes."""
+
+    now: datetime
+    address: Address | None
+    scopes: frozenset[str] = frozenset()
+
+
+def _is_retired(snapshot: Snapshot, question: Question) -> bool:
+    return snapshot.is_secret_revoked or (
+        snapshot.retires_at is not None and snapshot.retires_at <= question.now
+    )
+
+
+def is_address_allowed(snapshot: Snapshot, address: Address | None) -> bool:
+    """Say whether the key may be used from there; an unknown address passes no list."""
+    return passes_lists(snapshot.allowed, snapshot.denied, address)
+
+
+def passes_lists(
+    allowed: Sequence[str] | None, denied: Sequence[str], address: Address | None
+) -> bool:
+    """Say whether lists of canonical networks let an address through; `allowed` None: all."""
+    if allowed is None and not denied:
+        return True
+    if address is None or networks.contains(denied, address):
+        return False
+    return allowed is None or networks.contains(allowed, address)
+
+
+# In the order in which they are asked; the first that refuses names the outcome.
+_REFUSALS: tuple[tuple[Code, Callable[[Snapshot, Question], bool]], ...] = (
+    (Code.REVOKED, lambda key, question: key.is_revoked),
+    (Code.ORGANIZATION_SUSPENDED, lambda key, question: key.is_organization_suspended),
+    (Code.OWNER_GONE, lambda key, question: key.is_owner_gone),
+    (Code.LOCKED, lambda key, question: key.is_locked),
+    (Code.DISABLED, lambda key, question: key.is_disabled),
+    (
+        Code.NOT_YET_VALID,
+        lambda key, question: key.not_before is not None and key.not_before > question.now,
+    ),
+    (
+        Code.EXPIRED,
+        lambda key, question: key.expires_at is not None and key.expires_at <= question.now,
+    ),
+    (Code.SECRET_RETIRED, _is_retired),
+    (
+        Code.FORBIDDEN_ADDRESS,
+        lambda key, question: not is_address_allowed(key, question.address),
+    ),
+    (Code.INSUFFICIENT_SCOPES, lambda key, question: not question.scopes <= key.scopes),
+)
+
+
+def judge(snapshot: Snapshot | None, question: Question) -> Code:
+    """Return the outcome: VALID, or the first reason against it."""
+    if snapshot is None:
+        return Code.NOT_FOUND
+    return next((code for code, refuses in _REFUSALS if refuses(snapshot, question)), Code.VALID)
+
+
+def explain(snapshot: Snapshot, question: Question) -> dict[Code, bool]:
+    """Return every check, by the outcome it would give, with whether it passes."""
+    return {code: not refuses(snapshot, question) for code, refuses in _REFUSALS}
+
+
+def missing_scopes(snapshot: Snapshot, asked: Set[str]) -> list[str]:
+    """Return the scopes asked for that the key does not have, sorted."""
+    return sorted(asked - snapshot.scopes)
