@@ -1,0 +1,93 @@
+"""Everything that changes something: authorize, validate, write and audit, in one transaction.
+
+Every service is keyword-only and takes `actor`, a person or a credential. They raise
+PermissionDenied when the actor may not, ValidationError with canonical field names when
+the input is wrong, and the model's DoesNotExist when the row is gone meanwhile.
+"""
+
+from keys.services.allowed_ips import add_allowed_ip, change_allowed_ip, remove_allowed_ip
+from keys.services.exchange import (
+    ExchangeRefusedError,
+    assemble_netosecret,
+    exchange_request_token,
+    refresh_session,
+)
+from keys.services.keys import (
+    disable_key,
+    enable_key,
+    issue_key,
+    lock_key,
+    retire_secret,
+    revoke_key,
+    rotate_key,
+    unlock_key,
+    update_key,
+)
+from keys.services.members import add_member, remove_member, update_member
+from keys.services.organizations import (
+    add_server_address,
+    create_organization,
+    create_role,
+    create_scope,
+    create_workspace,
+    delete_role,
+    delete_scope,
+    delete_workspace,
+    remove_server_address,
+    resume_organization,
+    suspend_organization,
+    update_organization,
+    update_role,
+    update_scope,
+    update_workspace,
+)
+from keys.services.people import create_person, note_password_change, update_person
+from keys.services.sessions import SessionTokens
+from keys.services.shared_secrets import reveal_shared_secret, rotate_shared_secret
+from keys.services.verifying import Verdict, authenticate_key, verify_key
+
+__all__ = [
+    "ExchangeRefusedError",
+    "SessionTokens",
+    "Verdict",
+    "add_allowed_ip",
+    "add_member",
+    "add_server_address",
+    "assemble_netosecret",
+    "authenticate_key",
+    "change_allowed_ip",
+    "create_organization",
+    "create_person",
+    "create_role",
+    "create_scope",
+    "create_workspace",
+    "delete_role",
+    "delete_scope",
+    "delete_workspace",
+    "disable_key",
+    "enable_key",
+    "exchange_request_token",
+    "issue_key",
+    "lock_key",
+    "note_password_change",
+    "refresh_session",
+    "remove_allowed_ip",
+    "remove_member",
+    "remove_server_address",
+    "resume_organization",
+    "retire_secret",
+    "reveal_shared_secret",
+    "revoke_key",
+    "rotate_key",
+    "rotate_shared_secret",
+    "suspend_organization",
+    "unlock_key",
+    "update_key",
+    "update_member",
+    "update_organization",
+    "update_person",
+    "update_role",
+    "update_scope",
+    "update_workspace",
+    "verify_key",
+]

@@ -1,0 +1,401 @@
+"""Issue, change, rotate and end API keys. Each: authorize, validate, write and audit as one."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.utils import timezone
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+
+from keys import policy, secrets, usage
+from keys.models import (
+    AllowedIP,
+    APIKey,
+    KeySecret,
+    KeyUsage,
+    Organization,
+    Role,
+    Scope,
+    User,
+    Workspace,
+)
+from keys.models.keys import Dialect
+from keys.policy import Actor
+from keys.roles import Permission
+from keys.services import audit, grants
+from keys.services.allowed_ips import Entry, build_allowed_ips, replace_allowed_ips
+from keys.services.changes import changing, describe, open_key
+from keys.services.validation import is_storable, save, validate
+
+# Stands for "not said", where None has a meaning of its own.
+UNSAID: Any = object()
+
+MAX_OVERLAP = timedelta(days=30)
+
+_CHANGEABLE = frozenset(
+    {
+        "name",
+        "slug",
+        "description",
+        "workspace",
+        "role",
+        "scopes",
+        "not_before",
+        "expires_at",
+        "disabled",
+        "limit",
+        "limit_reset",
+        "include_byok_in_limit",
+        "assign_server_ips",
+        "allowed_ips",
+        "external_user",
+    }
+)
+
+
+def issue_key(
+    *,
+    actor: Actor,
+    organization: Organization,
+    name: str,
+    owner: User | None = UNSAID,
+    creator: User | None = UNSAID,
+    workspace: Workspace | None = None,
+    slug: str | None = None,
+    description: str = "",
+    dialect: str = Dialect.NATIVE,
+    role: Role | None = None,
+    scopes: Iterable[Scope | str] = (),
+    not_before: datetime | None = None,
+    expires_at: datetime | None = UNSAID,
+    disabled: bool = False,
+    limit: Decimal | None = UNSAID,
+    limit_reset: str | None = UNSAID,
+    include_byok_in_limit: bool = UNSAID,
+    assign_server_ips: bool = UNSAID,
+    allowed_ips: Iterable[Entry] = UNSAID,
+    external_user: str | None = None,
+) -> APIKey:
+    """Issue a key and return it with its secret, once, as `key.secret`.
+
+    Without an `owner` it belongs to whom the actor acts for: a person to themselves, a
+    key to its own owner, the operator to the organization. What a key without MANAGE
+    issues is bound as that key is, also where nothing is said. Raises PermissionDenied
+    when the actor may not, or would give more than it holds; ValidationError by field.
+    """
+    policy.require(actor, Permission.ADD_APIKEY, organization)
+    bounds = _fill_in(
+        grants.inherited(actor),
+        expires_at=expires_at,
+        limit=limit,
+        limit_reset=limit_reset,
+        include_byok_in_limit=include_byok_in_limit,
+        assign_server_ips=assign_server_ips,
+        allowed_ips=allowed_ips,
+    )
+    entries = bounds.pop("allowed_ips")
+    key = APIKey(
+        organization=organization,
+        owner=_choose_owner(actor, organization, owner),
+        creator=_choose_creator(actor, organization, creator),
+        workspace=workspace or organization.workspaces.get(is_default=True),
+        name=name,
+        slug=slug or _spare_slug(name),
+        description=description,
+        dialect=dialect,
+        role=role,
+        not_before=not_before,
+        disabled=disabled,
+        external_user=external_user,
+        **bounds,
+    )
+    scope_rows = _resolve_grant(actor, organization, role, scopes)
+    _validate(key, ["expires_at"])
+    rows = build_allowed_ips(key, entries)
+    with transaction.atomic():
+        _save_new(key, slug or _slug_of(name))
+        key.scopes.set(scope_rows)
+        AllowedIP.objects.bulk_create(rows)
+        grants.refuse_wider(actor, key, bounds.keys() | {"allowed_ips"})
+        KeyUsage.objects.create(key=key)
+        secret = _add_secret(key)
+        audit.record(
+            actor=actor,
+            action="apikey.issued",
+            obj=key,
+            organization=organization,
+            changes={**describe(key), "dialect": key.dialect, "label": key.label},
+        )
+    return _with_secret(key, secret)
+
+
+def update_key(*, actor: Actor, key: APIKey, **changes: Any) -> APIKey:
+    """Change the given fields of a key and return it; `allowed_ips` replaces the whole list.
+
+    Raises PermissionDenied, ValidationError by field, and APIKey.DoesNotExist when the
+    key was revoked meanwhile.
+    """
+    unknown = changes.keys() - _CHANGEABLE
+    if unknown:
+        raise TypeError(f"A key has no changeable {', '.join(sorted(unknown))}.")
+    with changing(actor, key, changes) as key:
+        _apply(actor, key, changes)
+    return key
+
+
+def disable_key(*, actor: Actor, key: APIKey) -> APIKey:
+    """Stop a key until it is enabled again."""
+    return update_key(actor=actor, key=key, disabled=True)
+
+
+def enable_key(*, actor: Actor, key: APIKey) -> APIKey:
+    """Let a disabled key work again."""
+    return update_key(actor=actor, key=key, disabled=False)
+
+
+def rotate_key(*, actor: Actor, key: APIKey, overlap: timedelta = timedelta(0)) -> APIKey:
+    """Give a key a new secret and return it with that, once, as `key.secret`.
+
+    Older secrets work for `overlap` more (none: they are dead at once). Identity,
+    limits, counts and history stay. Raises as update_key does.
+    """
+    if not timedelta(0) <= overlap <= MAX_OVERLAP:
+        raise ValidationError(
+            {"overlap": _("Choose an overlap of at most %(days)d days.") % {"days": 30}}
+        )
+    now = timezone.now()
+    with transaction.atomic():
+        key = open_key(actor, key, Permission.ROTATE_APIKEY)
+        grants.refuse_takeover(actor, key)
+        old = key.current_secret
+        _retire_secrets(key, now=now, at=now + overlap)
+        secret = _add_secret(key)
+        audit.record(
+            actor=actor,
+            action="apikey.rotated",
+            obj=key,
+            organization=key.organization,
+            changes={
+                "label": [old.label if old else None, key.label],
+                "old_secret_works_until": now + overlap,
+            },
+        )
+    return _with_secret(key, secret)
+
+
+def retire_secret(*, actor: Actor, secret: KeySecret) -> KeySecret:
+    """End the overlap of a rotation: that old secret stops working now.
+
+    Raises PermissionDenied; ValidationError for the key's current secret, whose end
+    is the end of the key.
+    """
+    with transaction.atomic():
+        key = open_key(actor, secret.key, Permission.CHANGE_APIKEY)
+        secret = key.secrets.get(pk=secret.pk)
+        if secret == key.current_secret:
+            raise ValidationError(_("This is the key's current secret: rotate or revoke the key."))
+        secret.revoked_at = secret.revoked_at or timezone.now()
+        secret.save(update_fields=["revoked_at"])
+        audit.record(
+            actor=actor,
+            action="apikey.secret_retired",
+            obj=key,
+            organization=key.organization,
+            changes={"label": secret.label},
+        )
+    return secret
+
+
+def revoke_key(*, actor: Actor, key: APIKey) -> APIKey:
+    """End a key for good. Raises as update_key does."""
+    with transaction.atomic():
+        key = open_key(actor, key, Permission.DELETE_APIKEY)
+        key.revoked_at = timezone.now()
+        key.save(update_fields=["revoked_at", "updated_at"])
+        audit.record(actor=actor, action="apikey.revoked", obj=key, organization=key.organization)
+    return key
+
+
+def lock_key(*, actor: Actor, key: APIKey) -> APIKey:
+    """Stop a key so that only staff can let it work again."""
+    return _set_lock(actor, key, timezone.now(), "apikey.locked")
+
+
+def unlock_key(*, actor: Actor, key: APIKey) -> APIKey:
+    """Take a staff lock off a key."""
+    return _set_lock(actor, key, None, "apikey.unlocked")
+
+
+def _apply(actor: Actor, key: APIKey, changes: dict[str, Any]) -> None:
+    changes = dict(changes)
+    allowed_ips = changes.pop("allowed_ips", UNSAID)
+    scopes = changes.pop("scopes", UNSAID)
+    old_reset, old_byok = key.limit_reset, key.include_byok_in_limit
+    now = timezone.now()
+    if changes.get("role") is not None and scopes is UNSAID:
+        scopes = ()
+    elif scopes is not UNSAID and "role" not in changes:
+        changes["role"] = None
+    for field, value in changes.items():
+        setattr(key, field, value)
+    if scopes is not UNSAID:
+        scopes = _resolve_grant(actor, key.organization, key.role, scopes)
+    _validate(key, changes)
+    save(key, update_fields=[*changes, "updated_at"])
+    if scopes is not UNSAID:
+        key.scopes.set(scopes)
+    if allowed_ips is not UNSAID:
+        replace_allowed_ips(key, allowed_ips)
+    if (key.limit_reset, key.include_byok_in_limit) != (old_reset, old_byok):
+        usage.restate_period(key, now=now)
+
+
+def _set_lock(actor: Actor, key: APIKey, at: datetime | None, action: str) -> APIKey:
+    with transaction.atomic():
+        key = open_key(actor, key, Permission.LOCK_APIKEY)
+        key.locked_at = at
+        key.save(update_fields=["locked_at", "updated_at"])
+        audit.record(actor=actor, action=action, obj=key, organization=key.organization)
+    return key
+
+
+def _choose_owner(actor: Actor, organization: Organization, owner: User | None) -> User | None:
+    natural = _natural_owner(actor)
+    if owner is UNSAID:
+        owner = natural
+    elif owner != natural and actor is not policy.OPERATOR:
+        if owner is not None:
+            # The secret would go to the actor, who could then act as somebody else.
+            raise PermissionDenied(_("You cannot issue a key in somebody else's name."))
+        policy.require(actor, Permission.ASSIGN_APIKEY, organization)
+    if owner is not None and not organization.memberships.filter(user=owner).exists():
+        raise ValidationError({"owner": _("The owner is not a member of this organization.")})
+    return owner
+
+
+def _natural_owner(actor: Actor) -> User | None:
+    if isinstance(actor, APIKey):
+        return actor.owner
+    return actor if isinstance(actor, User) else None
+
+
+def _choose_creator(actor: Actor, organization: Organization, creator: User | None) -> User | None:
+    if creator is UNSAID or creator is None or creator == _natural_owner(actor):
+        return actor.creator if isinstance(actor, APIKey) else _natural_owner(actor)
+    policy.require(actor, Permission.ASSIGN_APIKEY, organization)
+    if not organization.memberships.filter(user=creator).exists():
+        raise ValidationError({"creator": _("The creator is not a member of this organization.")})
+    return creator
+
+
+def _resolve_grant(
+    actor: Actor, organization: Organization, role: Role | None, scopes: Iterable[Scope | str]
+) -> list[Scope]:
+    """Return the scope rows to list on a key, having checked that the actor may give them."""
+    available = {scope.code: scope for scope in Scope.objects.available_to(organization)}
+    codes = set()
+    for scope in scopes:
+        if isinstance(scope, Scope) and available.get(scope.code) != scope:
+            raise ValidationError({"scopes": _("This organization has no such scope.")})
+        codes.add(scope.code if isinstance(scope, Scope) else scope)
+    if role is not None and codes:
+        raise ValidationError({"scopes": _("A key follows a role or lists scopes, not both.")})
+    if role is not None and role.organization_id not in (None, organization.pk):
+        raise ValidationError({"role": _("This organization has no such role.")})
+    unknown = codes - available.keys()
+    if unknown:
+        raise ValidationError(
+            {"scopes": _("Unknown scope: %(codes)s.") % {"codes": ", ".join(_shown(unknown))}}
+        )
+    given = {scope.code for scope in role.scopes.all()} if role else codes
+    grants.refuse_beyond(actor, organization, given)
+    return [available[code] for code in sorted(codes)]
+
+
+def _shown(codes: Iterable[str]) -> list[str]:
+    return sorted(code if is_storable(code) else ascii(code) for code in codes)
+
+
+def _refuse_past(key: APIKey, now: datetime) -> None:
+    if key.expires_at is not None and key.expires_at <= now:
+        raise ValidationError(
+            {
+                "expires_at": _("Choose a moment in the future; it is now %(now)s UTC.")
+                % {"now": f"{now:%Y-%m-%d %H:%M}"}
+            }
+        )
+
+
+def _fill_in(inherited: Mapping[str, Any], **said: Any) -> dict[str, Any]:
+    """Return what was said, and for the rest what the key inherits."""
+    unsaid = {field for field, value in said.items() if value is UNSAID}
+    # A limit and its reset belong together, and so do the ways to say from where.
+    if "limit" not in unsaid:
+        inherited = {**inherited, "limit_reset": None}
+    if "allowed_ips" not in unsaid:
+        inherited = {**inherited, "assign_server_ips": False}
+    return {**said, **{field: inherited[field] for field in unsaid}}
+
+
+def _validate(key: APIKey, changed: Iterable[str]) -> None:
+    # The owner is the service's to choose, and checked there.
+    validate(key, exclude=["owner", "creator", "organization"])
+    if "expires_at" in changed:
+        _refuse_past(key, timezone.now())
+    if key.workspace.organization_id != key.organization_id:
+        raise ValidationError({"workspace": _("This organization has no such workspace.")})
+
+
+def _save_new(key: APIKey, slug: str) -> None:
+    """Insert a key under this short name, or if it is taken under the one it came with."""
+    spare = key.slug
+    if slug == spare or not key.organization.api_keys.live().filter(slug=slug).exists():
+        key.slug = slug
+    try:
+        save(key, force_insert=True)
+    except ValidationError:  # somebody took the short name at this moment
+        if key.slug == spare:
+            raise
+        key.slug = spare
+        save(key, force_insert=True)
+
+
+def _slug_of(name: str) -> str:
+    return slugify(name)[:50].strip("-_").replace("_", "-") or "key"
+
+
+def _spare_slug(name: str) -> str:
+    # Random, not counted up: keys of one name issued at the same moment never meet.
+    return f"{_slug_of(name)}-{secrets.generate_identifier()[:8]}"
+
+
+def _add_secret(key: APIKey) -> str:
+    secret = secrets.generate(key.dialect)
+    pepper_id, pepper = secrets.current_pepper(settings.KEY_PEPPERS)
+    KeySecret.objects.create(
+        key=key,
+        digest=secrets.digest(secret, pepper),
+        pepper_id=pepper_id,
+        label=secrets.label(secret),
+    )
+    return secret
+
+
+def _retire_secrets(key: APIKey, *, now: datetime, at: datetime) -> None:
+    for secret in key.secrets.filter(revoked_at=None):
+        # An earlier overlap never gets longer by another rotation.
+        secret.retires_at = min(secret.retires_at or at, at)
+        if secret.retires_at <= now:
+            secret.revoked_at = now
+        secret.save(update_fields=["retires_at", "revoked_at"])
+
+
+def _with_secret(key: APIKey, secret: str) -> APIKey:
+    key = APIKey.objects.with_details().get(pk=key.pk)
+    key.secret = secret
+    return key

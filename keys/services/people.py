@@ -1,0 +1,86 @@
+"""Accounts of people: whom staff let sign in, and what they are to the installation."""
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from keys.models import User
+from keys.policy import OPERATOR, Actor
+from keys.services import audit
+from keys.services.validation import save, validate
+
+_CHANGEABLE = ("first_name", "last_name", "is_active", "is_staff", "is_superuser")
+_OWN_POWER = ("is_active", "is_staff", "is_superuser")
+
+
+def create_person(*, actor: Actor, email: str, password: str | None = None, **fields: Any) -> User:
+    """Create an account; without a password, its person sets one by e-mail.
+
+    For superusers and the operator. Raises PermissionDenied, ValidationError by field.
+    """
+    _require_superuser(actor)
+    person = User(email=User.objects.normalize_email(email), **fields)
+    person.set_password(password)
+    validate(person, exclude=["password"])
+    with transaction.atomic():
+        save(person)
+        audit.record(
+            actor=actor,
+            action="user.created",
+            obj=person,
+            organization=None,
+            changes={"email": person.email, **_describe(person)},
+        )
+    return person
+
+
+def update_person(*, actor: Actor, person: User, **changes: Any) -> User:
+    """Change a person's name, or whether they may sign in, are staff, are a superuser.
+
+    Raises PermissionDenied; ValidationError when superusers would shut themselves out.
+    """
+    _require_superuser(actor)
+    unknown = changes.keys() - set(_CHANGEABLE)
+    if unknown:
+        raise TypeError(f"Not changeable: {', '.join(sorted(unknown))}.")
+    with transaction.atomic():
+        person = User.objects.select_for_update().get(pk=person.pk)
+        before = _describe(person)
+        for field, value in changes.items():
+            setattr(person, field, value)
+        after = _describe(person)
+        if actor == person and any(before[field] and not after[field] for field in _OWN_POWER):
+            raise ValidationError(_("Somebody else has to take this from you."))
+        validate(person, exclude=["password"])
+        save(person, update_fields=list(changes))
+        _record_difference(actor, person, before, after)
+    return person
+
+
+def note_password_change(*, actor: Actor, person: User) -> None:
+    """Record that staff gave a person another password."""
+    audit.record(actor=actor, action="user.password_changed", obj=person, organization=None)
+
+
+def _require_superuser(actor: Actor) -> None:
+    is_superuser = isinstance(actor, User) and actor.is_active and actor.is_superuser
+    if not (actor is OPERATOR or is_superuser):
+        raise PermissionDenied(_("Only superusers manage accounts."))
+
+
+def _describe(person: User) -> dict[str, Any]:
+    return {field: getattr(person, field) for field in _CHANGEABLE}
+
+
+def _record_difference(
+    actor: Actor, person: User, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    changes = {
+        field: [before[field], value] for field, value in after.items() if before[field] != value
+    }
+    if changes:
+        audit.record(
+            actor=actor, action="user.updated", obj=person, organization=None, changes=changes
+        )

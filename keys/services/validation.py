@@ -1,0 +1,95 @@
+"""Is this row fit to be written? Every problem is told under the field that has it."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, models, transaction
+from django.db.models import BaseConstraint
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from keys import roles
+from keys.models import Role
+
+# Constraint -> the field that people change to satisfy it, where that is not the last
+# of its fields.
+_FIELD_AT_FAULT = {
+    "apikey_expires_after_start": "expires_at",
+    "apikey_limit_not_negative": "limit",
+    "apikey_known_dialect": "dialect",
+    "apikey_known_limit_reset": "limit_reset",
+    "scope_built_in_or_own": "code",
+    "allowed_ip_unique": "network",
+    "user_email_unique": "email",
+}
+
+
+def validate(row: models.Model, *, exclude: Collection[str] = ()) -> None:
+    """Raise ValidationError by field unless the row can be written as it is.
+
+    Its code is `duplicate` where another row is in the way.
+    """
+    refuse_unstorable(row)
+    row.full_clean(exclude=exclude, validate_constraints=False)
+    for constraint in row._meta.constraints:
+        try:
+            constraint.validate(type(row), row)
+        except ValidationError as error:
+            code = "duplicate" if isinstance(constraint, models.UniqueConstraint) else "invalid"
+            problem = ValidationError(error.messages[0], code=code)
+            raise ValidationError({_field_at_fault(constraint, row): problem}) from None
+
+
+def save(row: models.Model, **options: Any) -> None:
+    """Save a validated row; what others wrote since makes the same ValidationError."""
+    try:
+        with transaction.atomic():
+            row.save(**options)
+    except IntegrityError:
+        validate(row)
+        raise
+
+
+def refuse_unstorable(row: models.Model) -> None:
+    """Raise ValidationError by field for values that some database cannot store."""
+    for field in row._meta.concrete_fields:
+        value = getattr(row, field.attname)
+        match value:
+            case str() if not is_storable(value):
+                problem = _("Leave out the characters that are no text.")
+            # Django takes what is empty for what needs no look where a form may be blank.
+            case None if isinstance(field, models.CharField) and not field.null:
+                problem = _("This field cannot be null.")
+            case "" if not field.empty_strings_allowed:
+                problem = _("This field cannot be blank.")
+            case datetime() if timezone.is_naive(value):
+                problem = _("Say the time zone, as in 2030-01-01T00:00:00Z.")
+            case datetime() if not _has_utc_date(value):
+                problem = _("Choose a date between the years 1 and 9999.")
+            case _:
+                continue
+        raise ValidationError({field.name: problem})
+
+
+def is_storable(text: str) -> bool:
+    """Say whether every database can store the text: no NUL, nothing that UTF-8 lacks."""
+    return "\x00" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
+
+
+def _has_utc_date(moment: datetime) -> bool:
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        return False
+    return True
+
+
+def _field_at_fault(constraint: BaseConstraint, row: models.Model) -> str:
+    if isinstance(row, Role) and constraint.name == "role_built_in_or_own":
+        is_taken = row.name in {each.name for each in roles.BUILT_IN_ROLES}
+        return "name" if is_taken else "number"
+    if constraint.name in _FIELD_AT_FAULT:
+        return _FIELD_AT_FAULT[constraint.name]
+    return constraint.fields[-1]  # type: ignore[attr-defined]

@@ -1,0 +1,103 @@
+"""Who belongs to an organization, and who says so."""
+
+import pytest
+from django.core.exceptions import PermissionDenied, ValidationError
+
+from keys import services
+from keys.models import Membership, Role
+from tests.conftest import join
+
+
+def role(name: str) -> Role:
+    return Role.objects.get(organization=None, name=name)
+
+
+def member(organization, person) -> Membership:
+    return organization.memberships.get(user=person)
+
+
+def test_an_admin_adds_moves_and_removes_people(acme, admin, stranger):
+    added = services.add_member(
+        actor=admin, organization=acme, user=stranger, role=role("readonly")
+    )
+    moved = services.update_member(actor=admin, membership=added, role=role("developer"))
+    assert moved.role.name == "developer"
+    services.remove_member(actor=admin, membership=moved)
+    assert not acme.memberships.filter(user=stranger).exists()
+
+
+@pytest.mark.parametrize("name", ["developer", "viewer", "stranger", "staff"])
+def test_nobody_else_does(acme, owner, viewer, name, request):
+    actor = request.getfixturevalue(name)
+    newcomer = request.getfixturevalue("superuser")
+    for attempt in (
+        lambda: services.add_member(
+            actor=actor, organization=acme, user=newcomer, role=role("readonly")
+        ),
+        lambda: services.update_member(
+            actor=actor, membership=member(acme, viewer), role=role("readonly")
+        ),
+        lambda: services.remove_member(actor=actor, membership=member(acme, viewer)),
+    ):
+        with pytest.raises(PermissionDenied):
+            attempt()
+
+
+def test_only_owners_say_who_owns(acme, owner, admin, developer):
+    with pytest.raises(PermissionDenied):
+        services.update_member(actor=admin, membership=member(acme, developer), is_owner=True)
+    with pytest.raises(PermissionDenied):
+        services.update_member(actor=admin, membership=member(acme, admin), is_owner=True)
+    second = services.update_member(actor=owner, membership=member(acme, admin), is_owner=True)
+    assert second.is_owner
+
+
+def test_an_admin_does_not_touch_owners(acme, owner, admin):
+    for attempt in (
+        lambda: services.update_member(
+            actor=admin, membership=member(acme, owner), role=role("readonly")
+        ),
+        lambda: services.update_member(actor=admin, membership=member(acme, owner), is_owner=False),
+        lambda: services.remove_member(actor=admin, membership=member(acme, owner)),
+    ):
+        with pytest.raises(PermissionDenied):
+            attempt()
+
+
+def test_a_managing_key_owns_nothing(acme, owner, manage_key, stranger):
+    with pytest.raises(PermissionDenied):
+        services.add_member(
+            actor=manage_key, organization=acme, user=stranger, role=role("admin"), is_owner=True
+        )
+    with pytest.raises(PermissionDenied):
+        services.remove_member(actor=manage_key, membership=member(acme, owner))
+
+
+def test_the_last_owner_stays(acme, owner, superuser):
+    for actor in (owner, superuser):
+        with pytest.raises(ValidationError, match="at least one owner"):
+            services.remove_member(actor=actor, membership=member(acme, owner))
+        with pytest.raises(ValidationError, match="at least one owner"):
+            services.update_member(actor=actor, membership=member(acme, owner), is_owner=False)
+    assert member(acme, owner).is_owner
+
+
+def test_one_of_two_owners_may_go(acme, owner, admin):
+    services.update_member(actor=owner, membership=member(acme, admin), is_owner=True)
+    services.remove_member(actor=admin, membership=member(acme, owner))
+    assert list(acme.memberships.filter(is_owner=True)) == [member(acme, admin)]
+
+
+def test_a_change_that_is_refused_changes_nothing(acme, owner):
+    with pytest.raises(ValidationError):
+        services.update_member(
+            actor=owner, membership=member(acme, owner), role=role("readonly"), is_owner=False
+        )
+    assert member(acme, owner).role.name == "admin"
+
+
+def test_a_member_of_two_organizations_is_two_things(acme, other, stranger, owner):
+    """T11: an admin there is a viewer here."""
+    join(acme, stranger, "readonly")
+    with pytest.raises(PermissionDenied):
+        services.remove_member(actor=stranger, membership=member(acme, owner))
