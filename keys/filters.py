@@ -1,0 +1,217 @@
+"""Which keys of a list are shown, in which order, which page of them.
+
+Names are canonical; a dialect derives its own filter and renames. What an actor may see
+at all is the policy's question: the queryset comes narrowed already.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import django_filters
+from django.db.models import Exists, Expression, F, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Coalesce, Lower
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from keys import policy
+from keys.models import AllowedIP, APIKey, KeySecret, Scope, Workspace
+from keys.models.keys import Dialect, Status
+
+PAGE_SIZE = 25
+MAX_SEARCH_LENGTH = 200
+
+_BEFORE_ALL = Value(datetime(1970, 1, 1, tzinfo=UTC))
+_AFTER_ALL = Value(datetime(9999, 1, 1, tzinfo=UTC))
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """An order of keys: by an expression that is never null, then by age."""
+
+    label: str | Promise
+    position: Callable[[], Expression | F]
+    descending: bool = False
+
+    def sort(self, keys: QuerySet[APIKey], *, backwards: bool = False) -> QuerySet[APIKey]:
+        """Return the keys with `position`, in this order or in its reverse."""
+        sign = "-" if self.descending is not backwards else ""
+        return keys.annotate(position=self.position()).order_by(f"{sign}position", f"{sign}pk")
+
+    def beyond(self, position: object, pk: int, *, backwards: bool = False) -> Q:
+        """Return the condition that keys come after that place, or before it."""
+        side = "lt" if self.descending is not backwards else "gt"
+        return Q(**{f"position__{side}": position}) | Q(**{"position": position, f"pk__{side}": pk})
+
+
+def _last_used() -> Expression:
+    return Coalesce("totals__last_used_at", _BEFORE_ALL)
+
+
+def _expires() -> Expression:
+    return Coalesce("expires_at", _AFTER_ALL)
+
+
+ORDERINGS = {
+    "-created_at": Ordering(_("Newest first"), lambda: F("pk"), descending=True),
+    "created_at": Ordering(_("Oldest first"), lambda: F("pk")),
+    "name": Ordering(_("Name, A to Z"), lambda: Lower("name")),
+    "-name": Ordering(_("Name, Z to A"), lambda: Lower("name"), descending=True),
+    "-last_used_at": Ordering(_("Last used first"), _last_used, descending=True),
+    "last_used_at": Ordering(_("Longest unused first"), _last_used),
+    "expires_at": Ordering(_("Expiring first"), _expires),
+    "-expires_at": Ordering(_("Expiring last"), _expires, descending=True),
+}
+DEFAULT_ORDERING = "-created_at"
+
+
+def is_confined() -> Q:
+    """Return the condition that a key works from some addresses only."""
+    rows = AllowedIP.objects.filter(key=OuterRef("pk"), active=True, deny=False)
+    return Q(Exists(rows)) | Q(assign_server_ips=True)
+
+
+class KeyFilter(django_filters.FilterSet):
+    """Narrows a list of keys. `request.user` says whose keys are one's own."""
+
+    search = django_filters.CharFilter(
+        method="filter_search", max_length=MAX_SEARCH_LENGTH, label=_("Search")
+    )
+    status = django_filters.ChoiceFilter(
+        choices=Status.choices, method="filter_status", empty_label=_("Any"), label=_("Status")
+    )
+    scope = django_filters.CharFilter(method="filter_scope", max_length=100, label=_("Scope"))
+    owner = django_filters.ChoiceFilter(
+        choices=[("mine", _("Mine")), ("organization", _("The organization's"))],
+        method="filter_owner",
+        empty_label=_("Anybody"),
+        label=_("Owner"),
+    )
+    dialect = django_filters.ChoiceFilter(
+        choices=Dialect.choices, empty_label=_("Any"), label=_("Format")
+    )
+    workspace = django_filters.ModelChoiceFilter(
+        queryset=lambda request: policy.visible(request.user, Workspace.objects.all()),
+        empty_label=_("Any"),
+        label=_("Workspace"),
+    )
+    expiring = django_filters.BooleanFilter(
+        method="filter_expiring", label=_("Expires within 14 days")
+    )
+    unused = django_filters.BooleanFilter(
+        field_name="totals__last_used_at", lookup_expr="isnull", label=_("Never used")
+    )
+    unrestricted = django_filters.BooleanFilter(
+        method="filter_unrestricted", label=_("Usable from anywhere")
+    )
+    ordering = django_filters.ChoiceFilter(
+        choices=[(name, ordering.label) for name, ordering in ORDERINGS.items()],
+        method="keep",
+        label=_("Order"),
+    )
+
+    class Meta:
+        model = APIKey
+        fields: list[str] = []
+
+    @property
+    def chosen_ordering(self) -> Ordering:
+        """The order asked for; the newest first when none is, or none that exists."""
+        # `errors` validates, so that cleaned_data is there.
+        chosen = "" if self.errors.get("ordering") else self.form.cleaned_data.get("ordering")
+        return ORDERINGS[chosen or DEFAULT_ORDERING]
+
+    def keep(self, queryset, name, value):
+        """Leave the rows as they are: paging sorts them."""
+        return queryset
+
+    def filter_search(self, queryset, name, value):
+        """Find by what people see of a key: name, short name, identifier, label of a secret."""
+        secrets = KeySecret.objects.filter(key=OuterRef("pk"), label__icontains=value)
+        return queryset.filter(
+            Q(name__icontains=value)
+            | Q(slug__icontains=value)
+            | Q(identifier=value.lower())
+            | Q(hash=value.lower())
+            | Exists(secrets)
+        )
+
+    def filter_status(self, queryset, name, value):
+        return queryset.with_status(value, timezone.now())
+
+    def filter_scope(self, queryset, name, value):
+        """Find the keys that were given a scope, on themselves or through their role."""
+        listed = APIKey.scopes.through.objects.filter(apikey=OuterRef("pk"), scope__code=value)
+        through_role = Scope.objects.filter(roles=OuterRef("role"), code=value)
+        return queryset.filter(Exists(listed) | Exists(through_role))
+
+    def filter_owner(self, queryset, name, value):
+        if value == "organization":
+            return queryset.filter(owner=None)
+        actor = self.request.user
+        return queryset.filter(owner=actor.owner if isinstance(actor, APIKey) else actor)
+
+    def filter_expiring(self, queryset, name, value):
+        soon = APIKey.objects.expiring_soon(timezone.now())
+        return queryset.filter(pk__in=soon) if value else queryset.exclude(pk__in=soon)
+
+    def filter_unrestricted(self, queryset, name, value):
+        return queryset.exclude(is_confined()) if value else queryset.filter(is_confined())
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some keys of a list, and the places from which its neighbours are reached."""
+
+    keys: list[APIKey]
+    # Identifiers of the first and last key when there is something before or after them.
+    before: str | None
+    after: str | None
+
+
+_IDENTIFIER = re.compile(r"[a-z0-9]{24}")
+
+
+def take_page(
+    keys: QuerySet[APIKey],
+    ordering: Ordering,
+    *,
+    after: str = "",
+    before: str = "",
+    size: int = PAGE_SIZE,
+) -> Page:
+    """Return the keys next to the one with that identifier, without counting them all.
+
+    Without an identifier, or with one that the list does not hold, it is the first page.
+    """
+    backwards = bool(before)
+    anchor = _find_place(keys, ordering, before or after)
+    rows = ordering.sort(keys, backwards=backwards and anchor is not None)
+    if anchor:
+        rows = rows.filter(ordering.beyond(*anchor, backwards=backwards))
+    found = list(rows[: size + 1])
+    has_more = len(found) > size
+    found = found[:size]
+    if not anchor:
+        has_before, has_after = False, has_more
+    elif backwards:
+        found.reverse()
+        has_before, has_after = has_more, True
+    else:
+        has_before, has_after = True, has_more
+    return Page(
+        found,
+        before=found[0].identifier if found and has_before else None,
+        after=found[-1].identifier if found and has_after else None,
+    )
+
+
+def _find_place(
+    keys: QuerySet[APIKey], ordering: Ordering, identifier: str
+) -> tuple[object, int] | None:
+    if not _IDENTIFIER.fullmatch(identifier):
+        return None
+    row = ordering.sort(keys).filter(identifier=identifier).first()
+    return (row.position, row.pk) if row else None  # type: ignore[attr-defined]

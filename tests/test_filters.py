@@ -1,0 +1,153 @@
+"""Which keys a list shows, and in which order."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from keys import services
+from keys.filters import ORDERINGS, KeyFilter, take_page
+from keys.models import APIKey, KeyUsage, Role
+from keys.models.keys import Status
+
+pytestmark = pytest.mark.django_db
+
+
+def names(actor, rf, **parameters) -> set[str]:
+    request = rf.get("/")
+    request.user = actor
+    filters = KeyFilter(parameters, queryset=APIKey.objects.all(), request=request)
+    assert not filters.errors, filters.errors
+    return {key.name for key in filters.qs}
+
+
+@pytest.fixture
+def issue(owner, acme):
+    def issue(name, **fields):
+        return services.issue_key(actor=owner, organization=acme, name=name, **fields)
+
+    return issue
+
+
+def test_search_finds_what_people_see_of_a_key(owner, rf, issue):
+    key = issue("Billing server", slug="billing-1")
+    issue("Other")
+    label = key.label
+    for text in ("billing", "SERVER", "billing-1", key.identifier, key.hash, label, label[-3:]):
+        assert "Billing server" in names(owner, rf, search=text), text
+    assert names(owner, rf, search="billing") == {"Billing server"}
+    assert names(owner, rf, search="%") == set()
+
+
+def test_search_finds_a_key_once_though_several_secrets_match(owner, rf, issue):
+    key = issue("Billing server")
+    services.rotate_key(actor=owner, key=key, overlap=timedelta(hours=1))
+    request = rf.get("/")
+    request.user = owner
+    filters = KeyFilter({"search": "kh_"}, queryset=APIKey.objects.all(), request=request)
+    assert len(filters.qs) == 1
+
+
+@pytest.mark.parametrize("status", Status.values)
+def test_status_filter_agrees_with_the_key(status, owner, rf, issue):
+    now = timezone.now()
+    issue("active")
+    issue("pending", not_before=now + timedelta(days=1))
+    services.revoke_key(actor=owner, key=issue("revoked", disabled=True))
+    issue("disabled", disabled=True)
+    APIKey.objects.filter(pk=issue("expired").pk).update(expires_at=now)
+    APIKey.objects.filter(pk=issue("locked").pk).update(locked_at=now)
+    assert names(owner, rf, status=status) == {status}
+
+
+def test_scope_is_found_on_the_key_and_through_its_role(owner, rf, issue):
+    issue("listed", scopes=["READ"])
+    issue("followed", role=Role.objects.get(name="developer"))
+    issue("other", scopes=["MANAGE"])
+    assert names(owner, rf, scope="READ") == {"listed", "followed"}
+    assert names(owner, rf, scope="read") == set()
+
+
+def test_mine_are_the_persons_and_of_a_key_its_owners(owner, rf, issue):
+    mine = issue("mine", scopes=["READ"])
+    shared = issue("shared", owner=None, scopes=["READ"])
+    assert names(owner, rf, owner="mine") == {"mine"}
+    assert names(owner, rf, owner="organization") == {"shared"}
+    assert names(mine, rf, owner="mine") == {"mine"}
+    assert names(shared, rf, owner="mine") == {"shared"}
+
+
+def test_expiring_means_within_fourteen_days(owner, rf, issue):
+    now = timezone.now()
+    issue("soon", expires_at=now + timedelta(days=13))
+    issue("later", expires_at=now + timedelta(days=15))
+    issue("never")
+    revoked = issue("revoked", expires_at=now + timedelta(days=1))
+    services.revoke_key(actor=owner, key=revoked)
+    assert names(owner, rf, expiring="true") == {"soon"}
+    assert all(key.expires_soon_at(now) is (key.name == "soon") for key in APIKey.objects.all())
+
+
+def test_unused_and_unrestricted(owner, rf, issue):
+    issue("listed", allowed_ips=["192.0.2.1"])
+    issue("denied only", allowed_ips=[{"network": "192.0.2.1", "deny": True}])
+    issue("switched off", allowed_ips=[{"network": "192.0.2.1", "active": False}])
+    issue("servers", assign_server_ips=True)
+    used = issue("used")
+    KeyUsage.objects.filter(key=used).update(last_used_at=timezone.now())
+    assert names(owner, rf, unused="true") == {"listed", "denied only", "switched off", "servers"}
+    assert names(owner, rf, unused="false") == {"used"}
+    assert names(owner, rf, unrestricted="true") == {"denied only", "switched off", "used"}
+    assert names(owner, rf, unrestricted="false") == {"listed", "servers"}
+
+
+def test_dialect_and_workspace(owner, acme, rf, issue):
+    workspace = services.create_workspace(actor=owner, organization=acme, name="Staging")
+    issue("here", workspace=workspace, dialect="openrouter")
+    issue("there")
+    assert names(owner, rf, workspace=str(workspace.pk)) == {"here"}
+    assert names(owner, rf, dialect="native") == {"there"}
+
+
+def test_workspace_of_another_organization_is_no_choice(stranger, other, acme, rf, key):
+    """A filter tells nothing about rows that the actor does not see."""
+    request = rf.get("/")
+    request.user = stranger
+    workspace = str(key.workspace_id)
+    filters = KeyFilter({"workspace": workspace}, queryset=APIKey.objects.all(), request=request)
+    assert "workspace" in filters.errors
+
+
+@pytest.mark.parametrize("name", ORDERINGS)
+def test_pages_in_every_order_show_each_key_once(name, owner, issue):
+    now = timezone.now()
+    for number in range(11):
+        key = issue(f"{'aB'[number % 2]}{number % 3}")
+        if number % 3:
+            KeyUsage.objects.filter(key=key).update(
+                last_used_at=now - timedelta(minutes=number % 4)
+            )
+        if number % 2:
+            APIKey.objects.filter(pk=key.pk).update(expires_at=now + timedelta(days=number % 4))
+    keys, ordering = APIKey.objects.all(), ORDERINGS[name]
+    wanted = list(ordering.sort(keys))
+    forth, page = [], take_page(keys, ordering, size=4)
+    forth.append(page)
+    while page.after:
+        page = take_page(keys, ordering, after=page.after, size=4)
+        forth.append(page)
+    assert [key for page in forth for key in page.keys] == wanted
+    back = [page]
+    while page.before:
+        page = take_page(keys, ordering, before=page.before, size=4)
+        back.append(page)
+    assert [each.keys for each in reversed(back)] == [each.keys for each in forth]
+
+
+def test_opposite_orders_are_each_others_reverse(issue):
+    for name in ("b", "A", "a", "c"):
+        issue(name)
+    for name in ("created_at", "name", "last_used_at", "expires_at"):
+        up = list(ORDERINGS[name].sort(APIKey.objects.all()))
+        down = list(ORDERINGS[f"-{name}"].sort(APIKey.objects.all()))
+        assert up == down[::-1]

@@ -1,0 +1,809 @@
+"""The pages, as the people of the cast meet them."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.template.loader import render_to_string
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from keys import policy, services
+from keys.models import AllowedIP, APIKey, AuditEvent, KeySecret, UsageBucket
+from keys.models.keys import Status
+from keys.networks import parse_address
+from keys.verification import Code
+
+pytestmark = pytest.mark.django_db
+
+HERE = parse_address("127.0.0.1")
+ELSEWHERE = parse_address("203.0.113.50")
+
+
+def sign_in(person) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def page_of(key, page="detail") -> str:
+    return reverse(f"keys:{page}", args=[key.organization.slug, key.identifier])
+
+
+def listing(organization, page="list") -> str:
+    return reverse(f"keys:{page}", args=[organization.slug])
+
+
+def text_of(response) -> str:
+    return response.content.decode()
+
+
+def token_of(response) -> str:
+    return re.search(r'name="token" value="(\w+)"', text_of(response))[1]
+
+
+def fill(client, organization, **changes) -> dict:
+    """Return the new-key form as a browser would send it, with these changes."""
+    form = client.get(listing(organization, "create")).context["form"]
+    values = {
+        "token": token_of(client.get(listing(organization, "create"))),
+        "name": "Billing server",
+        "description": "",
+        "owner": "mine",
+        "workspace": str(form["workspace"].value()),
+        "access": "scopes",
+        "scopes": ["READ"],
+        "allowed_ips": "",
+        "expiry": "90",
+        "limit": "",
+        "limit_reset": "",
+        "dialect": "native",
+        "slug": "",
+        **changes,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def secret_on(response) -> str:
+    found = re.search(r'id="secret">([^<]+)<', text_of(response))
+    assert found, text_of(response)
+    return found[1]
+
+
+PAGES_OF_A_KEY = ["detail", "edit", "rotate", "disable", "enable", "revoke", "lock", "unlock"]
+PAGES_OF_AN_ORGANIZATION = ["overview", "list", "create"]
+
+
+# Who gets in
+
+
+def test_anonymous_is_sent_to_sign_in(client, acme, key):
+    addresses = [page_of(key, page) for page in PAGES_OF_A_KEY]
+    addresses += [listing(acme, page) for page in PAGES_OF_AN_ORGANIZATION]
+    for address in ["/", *addresses]:
+        response = client.get(address)
+        assert response.status_code == 302, address
+        assert response["Location"].startswith("/accounts/login/")
+
+
+@pytest.mark.parametrize("name", PAGES_OF_A_KEY)
+def test_stranger_finds_nothing_of_another_organization(name, stranger, other, key):
+    """T10, T11: another organization's key is as good as a missing one."""
+    client = sign_in(stranger)
+    theirs, missing = page_of(key, name), page_of(key, name).replace(key.identifier, "a" * 24)
+    under_own = theirs.replace("/acme/", "/other/")
+    for address in (theirs, missing, under_own):
+        assert client.get(address).status_code == 404
+        assert client.post(address).status_code == (405 if name == "detail" else 404)
+    assert text_of(client.get(theirs)) == text_of(client.get(missing))
+    key.refresh_from_db()
+    assert key.status is Status.ACTIVE
+
+
+def test_stranger_finds_no_page_of_another_organization(stranger, other, acme):
+    client = sign_in(stranger)
+    for page in PAGES_OF_AN_ORGANIZATION:
+        assert client.get(listing(acme, page)).status_code == 404
+
+
+def test_home_leads_to_the_organization_last_looked_at(owner, acme, other):
+    from tests.conftest import join
+
+    join(other, owner, "readonly")
+    client = sign_in(owner)
+    assert client.get("/").url == listing(acme, "overview")
+    client.get(listing(other))
+    assert client.get("/").url == listing(other, "overview")
+
+
+def test_home_tells_somebody_without_an_organization_what_to_do(staff):
+    response = sign_in(staff).get("/")
+    assert response.status_code == 200
+    assert "not in an organization yet" in text_of(response)
+    assert "staff@keyhaven.example" in text_of(response)
+
+
+def test_switcher_names_the_persons_organizations_only(owner, acme, other):
+    assert "Other" not in text_of(sign_in(owner).get(listing(acme)))
+
+
+# The list
+
+
+def test_developer_sees_their_own_keys_and_admin_sees_all(developer, admin, acme, key, manage_key):
+    assert "Management" not in text_of(sign_in(developer).get(listing(acme)))
+    everything = text_of(sign_in(admin).get(listing(acme)))
+    assert "Management" in everything
+    assert "Backend" in everything
+
+
+def test_viewer_is_offered_nothing_that_would_be_refused(viewer, acme):
+    client = sign_in(viewer)
+    page = text_of(client.get(listing(acme)))
+    assert "No keys yet" in page
+    assert listing(acme, "create") not in page
+    assert client.get(listing(acme, "create")).status_code == 403
+
+
+def test_list_names_what_is_wrong_with_a_filter(owner, acme, key):
+    response = sign_in(owner).get(
+        listing(acme), {"status": "shiny", "workspace": "x", "ordering": "y", "search": "a\0b"}
+    )
+    assert response.status_code == 200
+    assert "Status: Select a valid choice" in text_of(response)
+    assert "Backend" in text_of(response)
+
+
+def test_list_pages_forth_and_back_without_counting(owner, acme):
+    keys = [_issue(owner, acme, f"Key {number:02}") for number in range(60)]
+    client = sign_in(owner)
+    first = client.get(listing(acme))
+    second = client.get(listing(acme), {"after": first.context["page"].after})
+    third = client.get(listing(acme), {"after": second.context["page"].after})
+    shown = [key.pk for page in (first, second, third) for key in page.context["page"].keys]
+    assert shown == sorted((key.pk for key in keys), reverse=True)
+    assert first.context["page"].before is None
+    assert third.context["page"].after is None
+    back = client.get(listing(acme), {"before": third.context["page"].before})
+    assert back.context["page"].keys == second.context["page"].keys
+
+
+@pytest.mark.parametrize("place", ["zzz", "\0", "x" * 9000, "a" * 24])
+def test_list_begins_anew_at_a_place_that_does_not_exist(place, owner, acme, key):
+    response = sign_in(owner).get(listing(acme), {"after": place})
+    assert response.status_code == 200
+    assert "Backend" in text_of(response)
+
+
+@pytest.mark.parametrize("count", [10, 200])
+def test_list_asks_the_database_as_often_for_many_keys(
+    count, owner, acme, django_assert_max_num_queries
+):
+    for number in range(count):
+        _issue(owner, acme, f"Key {number}", allowed_ips=["192.0.2.1"], scopes=["READ"])
+    client = sign_in(owner)
+    client.get(listing(acme))
+    with django_assert_max_num_queries(12):
+        assert client.get(listing(acme)).status_code == 200
+
+
+def test_htmx_gets_the_rows_alone(owner, acme, key):
+    response = sign_in(owner).get(listing(acme), headers={"HX-Request": "true"})
+    assert "Backend" in text_of(response)
+    assert "<html" not in text_of(response)
+    assert "HX-Request" in response["Vary"]
+
+
+def _issue(actor, organization, name, **fields):
+    return services.issue_key(actor=actor, organization=organization, name=name, **fields)
+
+
+# Searching
+
+
+def test_search_leads_to_a_list_with_an_address_of_its_own(owner, acme, key, manage_key):
+    client = sign_in(owner)
+    response = client.post(
+        listing(acme, "search"), {"search": " back ", "status": "active", "unused": ""}
+    )
+    assert response.url == listing(acme) + "?search=back&status=active"
+    found = text_of(client.get(response.url))
+    assert "Backend" in found
+    assert "Management" not in found
+
+
+def test_whole_secret_leads_to_its_key_and_into_no_address(owner, acme, key):
+    response = sign_in(owner).post(listing(acme, "search"), {"search": f" {key.secret}\n"})
+    assert response.url == page_of(key)
+    assert key.secret not in response.url
+
+
+def test_secret_in_a_pasted_line_gets_into_no_address(owner, acme, key):
+    client = sign_in(owner)
+    for line in (f"Authorization: Bearer {key.secret}", f'"{key.secret}"', f"KEY={key.secret}"):
+        response = client.post(listing(acme, "search"), {"search": line})
+        assert response.url == page_of(key)
+    response = client.post(listing(acme, "search"), {"search": f"Bearer {key.secret[:-1]}"})
+    assert response.url == listing(acme)
+
+
+def test_secret_of_another_organization_is_no_find(owner, acme, strangers_key):
+    """T10: pasting a secret tells nothing about other organizations."""
+    client = sign_in(owner)
+    response = client.post(listing(acme, "search"), {"search": strangers_key.secret})
+    assert response.url == listing(acme)
+    page = text_of(client.get(response.url))
+    assert "No key that you can see" in page
+    assert strangers_key.secret not in page
+
+
+def test_secret_of_somebody_elses_key_is_no_find_for_a_developer(developer, acme, manage_key):
+    response = sign_in(developer).post(listing(acme, "search"), {"search": manage_key.secret})
+    assert response.url == listing(acme)
+
+
+def test_part_of_a_secret_gets_into_no_address(owner, acme, key):
+    client = sign_in(owner)
+    for part in (key.secret[:-1], key.secret + "x", key.secret[:20]):
+        response = client.post(listing(acme, "search"), {"search": part, "status": "active"})
+        assert response.url == listing(acme) + "?status=active"
+        assert "part of a secret" in text_of(client.get(response.url))
+
+
+def test_label_of_a_secret_is_searched_for(owner, acme, key):
+    client = sign_in(owner)
+    response = client.post(listing(acme, "search"), {"search": key.label}, follow=True)
+    assert "Backend" in text_of(response)
+
+
+def test_pasted_secret_makes_htmx_load_the_whole_page(owner, acme, key):
+    response = sign_in(owner).post(
+        listing(acme, "search"), {"search": key.secret}, headers={"HX-Request": "true"}
+    )
+    assert response["HX-Redirect"] == page_of(key)
+
+
+# Issuing
+
+
+def test_developer_issues_a_key_and_sees_its_secret_once(developer, acme):
+    """T40: the secret that is shown is one that verifies."""
+    client = sign_in(developer)
+    response = client.post(listing(acme, "create"), fill(client, acme))
+    secret = secret_on(response)
+    key = APIKey.objects.get(name="Billing server")
+    assert services.verify_key(secret=secret, address=HERE).key == key
+    assert (key.owner, key.scope_codes) == (developer, ["READ"])
+    assert timedelta(89) < key.expires_at - timezone.now() < timedelta(91)
+    assert "no-store" in response["Cache-Control"]
+    for address in (page_of(key), listing(acme), page_of(key, "edit")):
+        assert secret not in text_of(client.get(address))
+    assert secret not in str(dict(client.session))
+    assert secret not in str(list(AuditEvent.objects.values()))
+
+
+def test_reloading_the_secret_page_issues_no_second_key(developer, acme):
+    client = sign_in(developer)
+    form = fill(client, acme)
+    secret = secret_on(client.post(listing(acme, "create"), form))
+    again = client.post(listing(acme, "create"), form)
+    assert "already shown" in text_of(again)
+    assert secret not in text_of(again)
+    assert APIKey.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_form_sent_twice_at_the_same_moment_issues_one_key(developer, acme):
+    client = sign_in(developer)
+    form = fill(client, acme)
+
+    def send(_number):
+        other = Client()
+        other.cookies = client.cookies
+        try:
+            return text_of(other.post(listing(acme, "create"), form))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        pages = list(threads.map(send, range(4)))
+    assert APIKey.objects.count() == 1
+    assert sum('id="secret"' in page for page in pages) == 1
+    assert sum("already shown" in page for page in pages) == 3
+
+
+def test_form_with_a_mistake_keeps_what_was_typed_and_can_be_sent_again(developer, acme):
+    client = sign_in(developer)
+    form = fill(
+        client, acme, description="Reads invoices", allowed_ips="10.0.0.1/8", confirm_lockout="on"
+    )
+    response = client.post(listing(acme, "create"), form)
+    page = text_of(response)
+    assert response.status_code == 200
+    assert "did you mean 10.0.0.0/8?" in page
+    assert "Line 1" in page
+    assert "Reads invoices" in page
+    assert not APIKey.objects.exists()
+    form |= {"token": token_of(response), "allowed_ips": "10.0.0.0/8"}
+    assert secret_on(client.post(listing(acme, "create"), form))
+
+
+def test_own_address_missing_from_the_list_is_asked_about_first(developer, acme):
+    client = sign_in(developer)
+    form = fill(client, acme, allowed_ips="192.0.2.0/24 # office\n!192.0.2.9")
+    response = client.post(listing(acme, "create"), form)
+    assert "Your own address, 127.0.0.1, is not let through" in text_of(response)
+    assert 'name="confirm_lockout"' in text_of(response)
+    assert not APIKey.objects.exists()
+    form |= {"token": token_of(response), "confirm_lockout": "on"}
+    secret_on(client.post(listing(acme, "create"), form))
+    rows = AllowedIP.objects.values_list("network", "deny", "comment")
+    assert set(rows) == {("192.0.2.0/24", False, "office"), ("192.0.2.9", True, "")}
+
+
+def test_list_that_holds_ones_own_address_is_not_asked_about(developer, acme):
+    client = sign_in(developer)
+    form = fill(client, acme, allowed_ips="127.0.0.0/8")
+    assert secret_on(client.post(listing(acme, "create"), form))
+
+
+def test_developer_gives_no_scope_beyond_their_own(developer, acme):
+    """T2, T8: what the page does not offer, the form does not take."""
+    client = sign_in(developer)
+    for scopes in (["MANAGE"], ["READ", "MANAGE"], ["manage"], ["*"], ["nope:nope"]):
+        response = client.post(listing(acme, "create"), fill(client, acme, scopes=scopes))
+        assert "Select a valid choice" in text_of(response), scopes
+    assert not APIKey.objects.exists()
+
+
+def test_developer_follows_no_role_beyond_their_own(developer, acme):
+    from keys.models import Role
+
+    client = sign_in(developer)
+    admin_role = Role.objects.get(organization=None, name="admin")
+    form = fill(client, acme, access="role", role=admin_role.pk)
+    assert "Select a valid choice" in text_of(client.post(listing(acme, "create"), form))
+    assert not APIKey.objects.exists()
+
+
+def test_developer_issues_no_key_in_the_organizations_name(developer, owner, acme):
+    """T7: another principal's key needs a permission of its own."""
+    client = sign_in(developer)
+    form = fill(client, acme, owner="organization")
+    assert "Select a valid choice" in text_of(client.post(listing(acme, "create"), form))
+    assert not APIKey.objects.exists()
+    boss = sign_in(owner)
+    secret_on(boss.post(listing(acme, "create"), fill(boss, acme, owner="organization")))
+    assert APIKey.objects.get().owner is None
+
+
+def test_owner_like_fields_that_the_form_lacks_change_nothing(developer, owner, acme, other):
+    """T1: the organization is the path's, the owner is the person who asks."""
+    client = sign_in(developer)
+    extra = {"organization": other.pk, "organization_id": other.pk, "owner_id": owner.pk}
+    form = fill(client, acme, user=owner.pk, creator=owner.pk) | extra
+    secret_on(client.post(listing(acme, "create"), form))
+    key = APIKey.objects.get()
+    assert (key.organization, key.owner, key.creator) == (acme, developer, developer)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("name", "", "required"),
+        ("name", "x" * 201, "at most 200"),
+        ("name", "a\0b", "Null characters"),
+        ("description", "x" * 501, "at most 500"),
+        ("description", "\0", "Null characters"),
+        ("slug", "a/b", "Use letters, digits"),
+        ("workspace", "nonsense", "not a valid UUID"),
+        ("workspace", "\0", "Null characters"),
+        ("access", "nonsense", "valid choice"),
+        ("scopes", ["\0"], "valid choice"),
+        ("allowed_ips", "010.1.2.3", "octal"),
+        ("allowed_ips", "fe80::1%eth0", "zone"),
+        ("allowed_ips", "0.0.0.0/0", "means everywhere"),
+        ("allowed_ips", "192.0.2.1 # \0", "Null characters"),
+        ("allowed_ips", "127.0.0.1 # " + "x" * 300, "at most 200"),
+        ("expiry", "1000000000", "valid choice"),
+        ("limit", "-1", "greater than or equal to 0"),
+        ("limit", "9" * 400, "less than or equal to"),
+        ("limit", "NaN", "number"),
+        ("limit", "0.0000001", "decimal places"),
+        ("limit_reset", "hourly", "valid choice"),
+        ("dialect", "klingon", "valid choice"),
+        ("not_before", "yesterday", "valid date"),
+        ("token", "x", "valid value"),
+    ],
+)
+def test_bad_input_is_named_at_its_field_and_writes_nothing(field, value, message, developer, acme):
+    client = sign_in(developer)
+    response = client.post(listing(acme, "create"), fill(client, acme, **{field: value}))
+    assert response.status_code == 200
+    problems = " ".join(response.context["form"].errors.get(field, []))
+    assert message in problems, response.context["form"].errors
+    assert not APIKey.objects.exists()
+
+
+@pytest.mark.parametrize("role", ["99999999999999999999999", "\0", "x"])
+def test_bad_role_is_named(role, developer, acme):
+    client = sign_in(developer)
+    form = fill(client, acme, access="role", role=role)
+    response = client.post(listing(acme, "create"), form)
+    assert response.context["form"].errors["role"]
+
+
+def test_limit_that_resets_needs_a_limit(developer, acme):
+    client = sign_in(developer)
+    form = fill(client, acme, limit_reset="daily")
+    errors = client.post(listing(acme, "create"), form).context["form"].errors
+    assert list(errors) == ["limit"]
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "message"),
+    [("", "Say when"), ("2001-01-01T00:00", "in the future"), ("soon", "valid date")],
+)
+def test_custom_expiry_is_a_moment_to_come(expires_at, message, developer, acme):
+    client = sign_in(developer)
+    form = fill(client, acme, expiry="custom", expires_at=expires_at)
+    errors = client.post(listing(acme, "create"), form).context["form"].errors
+    assert message in errors["expires_at"][0]
+    assert not APIKey.objects.exists()
+
+
+def test_name_of_a_key_is_text_everywhere(owner, acme):
+    key = _issue(owner, acme, "<script>alert(1)</script>")
+    client = sign_in(owner)
+    addresses = [page_of(key, page) for page in PAGES_OF_A_KEY if page not in ("lock", "unlock")]
+    for address in [listing(acme), listing(acme, "overview"), *addresses]:
+        response = client.get(address)
+        assert response.status_code == 200, address
+        assert "<script>alert" not in text_of(response)
+
+
+def test_form_sent_from_another_site_is_refused(developer, acme):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(developer)
+    response = client.post(listing(acme, "create"), {"name": "Stolen"})
+    assert response.status_code == 403
+    assert "too old" in text_of(response)
+    assert not APIKey.objects.exists()
+
+
+# The key page
+
+
+def test_key_page_tells_what_counts_today(developer, viewer, acme, key):
+    """A key narrows with its owner: scopes that the owner lost are struck out."""
+    from keys.models import Role
+
+    membership = acme.memberships.get(user=developer)
+    readonly = Role.objects.get(organization=None, name="readonly")
+    services.update_member(actor=policy.OPERATOR, membership=membership, role=readonly)
+    response = sign_in(developer).get(page_of(key))
+    counts = {scope.code: counts for scope, counts in response.context["effective"]}
+    assert counts == {"READ": True, "CREATE": False, "UPDATE": False, "DELETE": False}
+    assert "(not effective)" in text_of(response)
+
+
+def test_key_page_says_whether_an_address_would_work(owner, acme):
+    key = _issue(owner, acme, "Office", allowed_ips=["192.0.2.0/24"])
+    client = sign_in(owner)
+    assert "is accepted" in text_of(client.get(page_of(key), {"address": "192.0.2.7"}))
+    refused = text_of(client.get(page_of(key), {"address": "198.51.100.1"}))
+    assert "the address is not allowed" in refused
+    assert Code.FORBIDDEN_ADDRESS in refused
+    for nonsense in ("10.1", "192.0.2.0/24", "fe80::1%eth0", "\0", "x" * 100):
+        response = client.get(page_of(key), {"address": nonsense})
+        assert response.status_code == 200
+        assert response.context["address_form"].errors
+
+
+def test_key_page_shows_use_and_refusals(owner, acme):
+    key = _issue(owner, acme, "Office", allowed_ips=["192.0.2.0/24"])
+    services.verify_key(secret=key.secret, address=parse_address("192.0.2.7"), user_agent="curl/8")
+    services.verify_key(secret=key.secret, address=ELSEWHERE)
+    page = text_of(sign_in(owner).get(page_of(key)))
+    assert "192.0.2.7" in page
+    assert "curl/8" in page
+    assert "Address not allowed" in page
+
+
+def test_viewer_reads_their_old_key_and_is_offered_no_change(developer, acme, key):
+    from keys.models import Role
+
+    membership = acme.memberships.get(user=developer)
+    readonly = Role.objects.get(organization=None, name="readonly")
+    services.update_member(actor=policy.OPERATOR, membership=membership, role=readonly)
+    client = sign_in(developer)
+    page = text_of(client.get(page_of(key)))
+    for action in ("edit", "rotate", "disable", "revoke", "lock"):
+        assert page_of(key, action) not in page
+        assert client.get(page_of(key, action)).status_code == 403
+        assert client.post(page_of(key, action)).status_code == 403
+
+
+def test_history_is_for_those_who_may_see_it(developer, admin, acme, key):
+    assert "issued the key" in text_of(sign_in(admin).get(page_of(key)))
+    assert "issued the key" not in text_of(sign_in(developer).get(page_of(key)))
+
+
+# Changing
+
+
+def edit_form(client, key, **changes) -> dict:
+    form = client.get(page_of(key, "edit")).context["form"]
+    values = {name: form[name].value() for name in form.fields}
+    return {
+        name: value for name, value in {**values, **changes}.items() if value not in (None, False)
+    }
+
+
+def test_saving_a_form_unchanged_changes_nothing(owner, acme):
+    """T37: neither secret, dates nor owner move, and nothing is recorded."""
+    key = _issue(
+        owner,
+        acme,
+        "Office",
+        description="Line one\nLine two",
+        allowed_ips=[{"network": "127.0.0.1", "comment": "me"}, {"network": "::1", "deny": True}],
+        limit="12.5",
+        limit_reset="weekly",
+        scopes=["READ"],
+        expires_at=timezone.now() + timedelta(days=5),
+    )
+    before = APIKey.objects.filter(pk=key.pk).values().get()
+    rows = set(AllowedIP.objects.values_list("pk", "network", "comment"))
+    events = AuditEvent.objects.count()
+    client = sign_in(owner)
+    assert client.post(page_of(key, "edit"), edit_form(client, key)).status_code == 302
+    after = APIKey.objects.filter(pk=key.pk).values().get()
+    assert {**after, "updated_at": None} == {**before, "updated_at": None}
+    assert set(AllowedIP.objects.values_list("pk", "network", "comment")) == rows
+    assert AuditEvent.objects.count() == events
+
+
+def test_developer_edits_their_key(developer, acme, key):
+    client = sign_in(developer)
+    form = edit_form(
+        client, key, name="Front end", scopes=["READ"], expiry="7", limit="10", limit_reset="daily"
+    )
+    response = client.post(page_of(key, "edit"), form, follow=True)
+    assert "“Front end” was saved" in text_of(response)
+    key = APIKey.objects.get(pk=key.pk)
+    assert (key.name, key.scope_codes, key.limit, key.limit_reset) == (
+        "Front end",
+        ["READ"],
+        10,
+        "daily",
+    )
+    assert key.expires_at < timezone.now() + timedelta(days=8)
+
+
+def test_rows_that_are_switched_off_survive_an_edit(owner, acme):
+    off = {"network": "192.0.2.1", "active": False, "comment": "old office"}
+    key = _issue(owner, acme, "Office", allowed_ips=[off, "127.0.0.1"])
+    client = sign_in(owner)
+    form = edit_form(client, key, allowed_ips="127.0.0.1\n198.51.100.0/24")
+    assert client.post(page_of(key, "edit"), form).status_code == 302
+    rows = key.allowed_ips.values_list("network", "active", "comment")
+    assert ("192.0.2.1", False, "old office") in rows
+    assert len(rows) == 3
+
+
+def test_scopes_that_one_cannot_give_survive_an_edit_of_something_else(developer, admin, acme, key):
+    services.create_scope(actor=admin, organization=acme, code="orders:read")
+    services.update_key(actor=admin, key=key, scopes=["READ", "orders:read"])
+    client = sign_in(developer)
+    assert "orders:read, which you cannot give" in text_of(client.get(page_of(key, "edit")))
+    assert client.post(page_of(key, "edit"), edit_form(client, key, name="B")).status_code == 302
+    assert set(APIKey.objects.get(pk=key.pk).scope_codes) == {"READ", "orders:read"}
+
+
+def test_key_revoked_meanwhile_is_not_brought_back_by_an_edit(developer, acme, key):
+    client = sign_in(developer)
+    form = edit_form(client, key, name="Late")
+    services.revoke_key(actor=developer, key=key)
+    response = client.post(page_of(key, "edit"), form, follow=True)
+    assert "nothing brings it back" in text_of(response)
+    key.refresh_from_db()
+    assert (key.name, key.status) == ("Backend", Status.REVOKED)
+
+
+def test_staff_lock_keeps_the_organization_from_changing_a_key(developer, staff, acme, key):
+    """T9: a locked key is neither enabled, loosened nor extended by its people."""
+    services.lock_key(actor=staff, key=key)
+    client = sign_in(developer)
+    assert client.post(page_of(key, "edit"), edit_form(client, key, expiry="never", name="X"))
+    assert client.post(page_of(key, "enable")).status_code == 403
+    form = edit_form(client, key, allowed_ips="127.0.0.1")
+    assert client.post(page_of(key, "edit"), form).status_code == 403
+    key.refresh_from_db()
+    assert (key.name, key.status) == ("Backend", Status.LOCKED)
+
+
+# Rotating
+
+
+def test_rotation_leaves_the_old_secret_working_for_the_overlap(developer, acme, key):
+    """T33: old and new both verify until the overlap is over."""
+    client = sign_in(developer)
+    form = {"token": token_of(client.get(page_of(key, "rotate"))), "overlap": "1h"}
+    response = client.post(page_of(key, "rotate"), form)
+    new = secret_on(response)
+    assert new != key.secret
+    assert "no-store" in response["Cache-Control"]
+    for secret in (key.secret, new):
+        assert services.verify_key(secret=secret, address=HERE).is_valid
+    assert "already shown" in text_of(client.post(page_of(key, "rotate"), form))
+    assert KeySecret.objects.filter(key=key).count() == 2
+
+
+def test_overlap_can_be_ended_from_the_key_page(developer, acme, key):
+    services.rotate_key(actor=developer, key=key, overlap=timedelta(days=7))
+    old = key.secrets.get(retires_at__isnull=False)
+    client = sign_in(developer)
+    address = reverse("keys:retire", args=["acme", key.identifier, old.pk])
+    assert address in text_of(client.get(page_of(key)))
+    assert client.get(address).status_code == 405
+    client.post(address)
+    assert services.verify_key(secret=key.secret, address=HERE).code is Code.SECRET_RETIRED
+
+
+def test_current_secret_is_not_retired_and_anothers_is_not_found(developer, acme, key, manage_key):
+    client = sign_in(developer)
+    current = key.secrets.get()
+    address = reverse("keys:retire", args=["acme", key.identifier, current.pk])
+    assert "current secret" in text_of(client.post(address, follow=True))
+    theirs = manage_key.secrets.get()
+    address = reverse("keys:retire", args=["acme", key.identifier, theirs.pk])
+    assert client.post(address).status_code == 404
+    for secret in (key.secret, manage_key.secret):
+        assert services.verify_key(secret=secret, address=HERE).is_valid
+
+
+def test_admin_rotates_no_key_of_another_person(admin, acme, key):
+    """T7: whoever sees a secret can act as its owner."""
+    client = sign_in(admin)
+    assert page_of(key, "rotate") not in text_of(client.get(page_of(key)))
+    assert client.get(page_of(key, "rotate")).status_code == 403
+    assert client.post(page_of(key, "rotate"), {"overlap": "0"}).status_code == 403
+
+
+@pytest.mark.parametrize("overlap", ["", "1y", "\0", "-1"])
+def test_odd_overlap_rotates_nothing(overlap, developer, acme, key):
+    client = sign_in(developer)
+    form = {"token": token_of(client.get(page_of(key, "rotate"))), "overlap": overlap}
+    response = client.post(page_of(key, "rotate"), form)
+    assert response.context["form"].errors["overlap"]
+    assert key.secrets.count() == 1
+
+
+# Stopping
+
+
+def test_looking_at_a_confirmation_changes_nothing(owner, acme, key):
+    client = sign_in(owner)
+    for action in ("disable", "enable", "revoke"):
+        assert client.get(page_of(key, action)).status_code == 200
+    key.refresh_from_db()
+    assert key.status is Status.ACTIVE
+
+
+def test_developer_disables_and_enables_their_key(developer, acme, key):
+    client = sign_in(developer)
+    client.post(page_of(key, "disable"))
+    assert services.verify_key(secret=key.secret, address=HERE).code is Code.DISABLED
+    assert page_of(key, "enable") in text_of(client.get(page_of(key)))
+    client.post(page_of(key, "enable"))
+    assert services.verify_key(secret=key.secret, address=HERE).is_valid
+
+
+def test_developer_revokes_their_key_for_good(developer, acme, key):
+    client = sign_in(developer)
+    response = client.post(page_of(key, "revoke"), follow=True)
+    assert "revoked for good" in text_of(response)
+    assert page_of(key, "edit") not in text_of(response)
+    assert services.verify_key(secret=key.secret, address=HERE).code is Code.REVOKED
+    for action in ("edit", "rotate", "disable", "enable", "revoke"):
+        for answer in (client.get, client.post):
+            assert answer(page_of(key, action)).url == page_of(key)
+    assert AuditEvent.objects.filter(action="apikey.revoked").count() == 1
+
+
+def test_change_made_on_a_page_is_recorded_with_its_origin(developer, acme, key):
+    sign_in(developer).post(page_of(key, "disable"))
+    event = AuditEvent.objects.get(action="apikey.disabled")
+    assert (event.actor_user, event.door, event.address) == (developer, "page", "127.0.0.1")
+    assert event.request_id
+
+
+# Staff
+
+
+def test_staff_look_everywhere_and_lock_but_do_not_change(staff, acme, key):
+    client = sign_in(staff)
+    assert "as staff" in text_of(client.get(listing(acme)))
+    page = text_of(client.get(page_of(key)))
+    assert page_of(key, "lock") in page
+    assert page_of(key, "edit") not in page
+    assert client.get(page_of(key, "edit")).status_code == 403
+    assert client.get(listing(acme, "create")).status_code == 403
+    client.post(page_of(key, "lock"))
+    assert services.verify_key(secret=key.secret, address=HERE).code is Code.LOCKED
+    client.post(page_of(key, "unlock"))
+    assert services.verify_key(secret=key.secret, address=HERE).is_valid
+
+
+def test_superuser_issues_for_an_organization_without_being_its_member(superuser, acme):
+    client = sign_in(superuser)
+    form = fill(client, acme, owner="organization")
+    secret_on(client.post(listing(acme, "create"), form))
+    assert APIKey.objects.get().owner is None
+
+
+# The overview
+
+
+def test_overview_counts_what_the_person_sees(owner, developer, acme, key, manage_key):
+    services.verify_key(secret=manage_key.secret, address=HERE)
+    services.update_key(actor=owner, key=manage_key, expires_at=timezone.now() + timedelta(days=3))
+    seen = sign_in(owner).get(listing(acme, "overview")).context
+    assert (seen["active"], seen["expiring"], seen["last_day"]["accepted"]) == (2, 1, 1)
+    seen = sign_in(developer).get(listing(acme, "overview")).context
+    assert (seen["active"], seen["expiring"], seen["last_day"]["accepted"]) == (1, 0, 0)
+
+
+def test_overview_of_an_empty_organization_is_a_page(viewer, acme):
+    assert sign_in(viewer).get(listing(acme, "overview")).status_code == 200
+
+
+def test_overview_draws_thirty_days_up_to_today(owner, acme, key):
+    now = timezone.now().replace(minute=0, second=0, microsecond=0)
+    for age, requests in ((0, 5), (29, 7), (30, 100)):
+        UsageBucket.objects.create(
+            key=key, hour=now - timedelta(days=age), outcome=Code.VALID, requests=requests
+        )
+    days = sign_in(owner).get(listing(acme, "overview")).context["days"]
+    assert len(days) == 30
+    assert days[-1] == (now.date(), {Code.VALID: 5})
+    assert days[0][1] == {Code.VALID: 7}
+
+
+def test_suspended_organization_says_so(owner, acme):
+    services.suspend_organization(actor=policy.OPERATOR, organization=acme)
+    assert "suspended this organization" in text_of(sign_in(owner).get(listing(acme)))
+
+
+# Every page
+
+
+def test_no_page_needs_an_exception_from_the_content_security_policy(owner, acme, key):
+    client = sign_in(owner)
+    addresses = ["/accounts/email/", "/accounts/2fa/", "/accounts/sessions/", "/accounts/login/"]
+    addresses += [listing(acme, page) for page in PAGES_OF_AN_ORGANIZATION]
+    addresses += [page_of(key, page) for page in PAGES_OF_A_KEY]
+    for address in addresses:
+        response = client.get(address)
+        policy_header = response["Content-Security-Policy"]
+        assert "unsafe" not in policy_header
+        page = text_of(response)
+        assert not re.search(r"\sstyle=|<style|\son\w+=", page), address
+        for script in re.findall(r"<script[^>]*>", page):
+            assert "src=" in script or "application/json" in script, address
+
+
+@pytest.mark.parametrize("status", ["400", "403", "403_csrf", "404", "500"])
+def test_error_pages_need_neither_a_request_nor_the_database(status, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        page = render_to_string(f"{status}.html")
+    assert status[:3] in page
+    assert 'href="/"' in page
+
+
+def test_favicon_is_found_by_pages_without_an_icon(client):
+    assert client.get("/favicon.ico").url.endswith(".svg")
