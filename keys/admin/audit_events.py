@@ -1,0 +1,81 @@
+"""What happened, for staff to read."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.translation import gettext_lazy as _
+
+from keys.admin.base import PolicyAdmin
+from keys.models import AuditEvent
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(PolicyAdmin):
+    """Shows the audit trail; nobody alters it."""
+
+    list_display = (
+        "at",
+        "actor_label",
+        "action",
+        "object_label",
+        "organization",
+        "door",
+        "address",
+    )
+    list_filter = ("door", ("organization", admin.RelatedOnlyFieldListFilter))
+    linked_lookups = ("object_type", "object_id")
+    list_select_related = ("organization",)
+    search_fields = ("actor_label", "action", "object_label", "=object_id", "=request_id")
+    search_help_text = _("Who, action, what, its number, request.")
+    fields = (
+        "at",
+        "actor_label",
+        "action",
+        "object_type",
+        "object_id",
+        "object_label",
+        "organization",
+        "what_changed",
+        "door",
+        "address",
+        "request_id",
+    )
+    readonly_fields = fields
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description=_("changes"))
+    def what_changed(self, event: AuditEvent) -> str:
+        # Something new is recorded with its values, a change with the old and the new one.
+        describe = _describe_value if _is_whole(event) else _describe_change
+        rows = ((field, describe(value)) for field, value in event.changes.items())
+        return format_html_join("", "<div><code>{}</code>: {}</div>", rows)
+
+
+def _is_whole(event: AuditEvent) -> bool:
+    return event.action.rpartition(".")[2] in {"issued", "created", "deleted"}
+
+
+def _describe_change(value: Any) -> str:
+    match value:
+        case [old, new]:
+            return f"{_describe_value(old)} → {_describe_value(new)}"
+    return _describe_value(value)
+
+
+def _describe_value(value: Any) -> str:
+    match value:
+        case list():
+            return ", ".join(map(str, value)) or "—"
+        case None | "":
+            return "—"
+    return str(value)

@@ -1,0 +1,299 @@
+"""What every part of the staff door shares: the policy decides, services write."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial, wraps
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.db import transaction
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
+
+from keys import policy
+from keys.models import User
+from keys.policy import Actor
+from keys.roles import Permission
+
+# How the filters beside a list compare: with a value, a related row, or nothing.
+_COMPARISONS = ("", "exact", "isnull", "id__exact")
+
+
+@contextmanager
+def rehearsal() -> Iterator[None]:
+    """Undo whatever is written inside."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+class ServiceForm(forms.ModelForm):
+    """A form whose data a service writes.
+
+    The service is rehearsed while the form is validated, so that its objections stand
+    beside the fields like any other error.
+    """
+
+    # Set by PolicyAdmin on the class that it makes for each request.
+    actor: Actor
+
+    def perform(self) -> Model:
+        """Call the service with the form's data and return the row that it wrote."""
+        raise NotImplementedError
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        if not self.is_bound or self.errors:
+            return
+        try:
+            with rehearsal():
+                self.perform()
+        except ValidationError as error:
+            self._add_objections(error)
+
+    def _add_objections(self, error: ValidationError) -> None:
+        if not hasattr(error, "error_dict"):
+            self.add_error(None, error)
+            return
+        for field, errors in error.error_dict.items():
+            self.add_error(field if field in self.fields else None, errors)
+
+
+def telling_refusals(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Tell people what a service refused at the last moment, when no form is left to say it."""
+
+    @wraps(view)
+    def told(self: admin.ModelAdmin, request: HttpRequest, *args: Any, **kwargs: Any):
+        try:
+            return view(self, request, *args, **kwargs)
+        except ValidationError as error:
+            for message in error.messages:
+                self.message_user(request, message, messages.ERROR)
+        except ObjectDoesNotExist:
+            message = _("That is gone meanwhile; somebody else was faster.")
+            self.message_user(request, message, messages.ERROR)
+        return redirect(_changelist(self))
+
+    return told
+
+
+@dataclass(frozen=True)
+class Button:
+    """Something staff do to one row with a button, or to many from the list."""
+
+    name: str
+    label: Any
+    bulk_label: Any
+    permission: Permission
+    # Calls the service with an actor and a row.
+    run: Callable[[User, Any], Any]
+    # Whether there is anything to do to that row.
+    applies: Callable[[Any], bool]
+    # What is said afterwards, with %(count)d and %(name)s.
+    done: Any
+
+
+class PolicyAdmin(admin.ModelAdmin):
+    """Shows what the policy lets see, and offers what it permits."""
+
+    buttons: Sequence[Button] = ()
+    # What links of ours narrow a list by, beside what `list_filter` offers.
+    linked_lookups: Sequence[str] = ()
+    show_full_result_count = False
+    list_per_page = 50
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return policy.visible(_person(request), super().get_queryset(request))
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.may(request, "view", obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, "add")
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.may(request, "change", obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.may(request, "delete", obj)
+
+    def may(self, request: HttpRequest, action: str, obj: Model | None = None) -> bool:
+        """Ask the policy about one row, or without one whether it is permitted anywhere."""
+        return is_permitted(request, f"keys.{action}_{self.opts.model_name}", obj)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Allow what the page's own filters and links ask, and no column that no page shows.
+
+        The library's rule lets staff try out any column by any comparison, sealed secrets
+        by their first letters included, and fails at what a database cannot compare.
+        """
+        field, _sign, comparison = lookup.partition("__")
+        is_ours = field in {*map(_name_of_filter, self.list_filter), *self.linked_lookups}
+        return is_ours and comparison in _COMPARISONS and "\x00" not in value
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().formfield_for_foreignkey(
+            db_field, request, **_narrowed(db_field, request, kwargs)
+        )
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().formfield_for_manytomany(
+            db_field, request, **_narrowed(db_field, request, kwargs)
+        )
+
+    def get_form(self, request: HttpRequest, obj: Model | None = None, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, **kwargs)
+        form.actor = request.user
+        return form
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        row = form.perform()
+        obj.pk = row.pk
+        obj._state.adding = False
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        # The service wrote the form's many-to-many fields already.
+        for formset in formsets:
+            self.save_formset(request, form, formset, change)
+
+    @telling_refusals
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().changeform_view(request, *args, **kwargs)
+
+    @telling_refusals
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().delete_view(request, *args, **kwargs)
+
+    @telling_refusals
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().changelist_view(request, *args, **kwargs)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        obj = self.get_object(request, object_id)
+        context = {"buttons": self._buttons_for(request, obj) if obj else []}
+        return super().change_view(
+            request, object_id, form_url, {**context, **(extra_context or {})}
+        )
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_press"
+        view = self.admin_site.admin_view(self.press_view)
+        return [path("<path:object_id>/press/<slug:button>/", view, name=name), *super().get_urls()]
+
+    @telling_refusals
+    def press_view(self, request: HttpRequest, object_id: str, button: str) -> HttpResponse:
+        """Do what a button of one row says."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        chosen = next((each for each in self.buttons if each.name == button), None)
+        obj = self.get_object(request, object_id)
+        if chosen is None or obj is None:
+            raise Http404
+        chosen.run(_person(request), obj)
+        self._say_done(request, chosen, 1, str(obj))
+        return redirect(_change_page(obj))
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions = super().get_actions(request)
+        for button in self.buttons:
+            if is_permitted(request, button.permission):
+                run = partial(_press_many, button=button)
+                actions[button.name] = (run, button.name, button.bulk_label)
+        return actions
+
+    def _buttons_for(self, request: HttpRequest, obj: Model) -> list[dict[str, Any]]:
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_press"
+        return [
+            {"label": button.label, "url": reverse(name, args=[obj.pk, button.name])}
+            for button in self.buttons
+            if button.applies(obj) and is_permitted(request, button.permission, obj)
+        ]
+
+    def _say_done(self, request: HttpRequest, button: Button, count: int, name: str) -> None:
+        message = button.done % {"count": count, "name": name}
+        self.message_user(request, message, messages.SUCCESS)
+
+
+class ReadOnlyInline(admin.TabularInline):
+    """Shows parts of a row to whoever may see them; nothing changes here."""
+
+    extra = 0
+    can_delete = False
+    show_change_link = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return policy.visible(_person(request), super().get_queryset(request))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return self.fields
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return is_permitted(request, policy.view_permission(self.model))
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+def is_permitted(request: HttpRequest, permission: str, obj: Model | None = None) -> bool:
+    """Ask the policy about one row, or without one whether it is permitted anywhere."""
+    person = _person(request)
+    if obj is None:
+        return person.has_perm(permission)
+    return permission in set(Permission) and policy.allows(person, permission, obj)
+
+
+def _press_many(
+    modeladmin: PolicyAdmin, request: HttpRequest, queryset: QuerySet, *, button: Button
+) -> None:
+    rows = [row for row in queryset if button.applies(row)]
+    with transaction.atomic():
+        for row in rows:
+            button.run(_person(request), row)
+    if rows:
+        modeladmin._say_done(request, button, len(rows), ", ".join(map(str, rows)))
+    else:
+        modeladmin.message_user(request, _("There was nothing to do to these."), messages.WARNING)
+
+
+def _name_of_filter(each: Any) -> str:
+    if isinstance(each, tuple):  # (field, how it is filtered by)
+        return each[0]
+    return each if isinstance(each, str) else each.parameter_name
+
+
+def _narrowed(db_field: Any, request: HttpRequest, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Offer only related rows that the person may see."""
+    related = db_field.remote_field.model
+    if related is User:  # people are staff's to see; the policy is about organizations
+        return kwargs
+    queryset = kwargs.get("queryset", related._default_manager.all())
+    return {**kwargs, "queryset": policy.visible(_person(request), queryset)}
+
+
+def _person(request: HttpRequest) -> User:
+    return request.user  # type: ignore[return-value]  # the site lets only staff in
+
+
+def _changelist(modeladmin: admin.ModelAdmin) -> str:
+    opts = modeladmin.opts
+    return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
+
+
+def _change_page(obj: Model) -> str:
+    opts = obj._meta
+    return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[obj.pk])
