@@ -1,0 +1,1 @@
+"""The JSON door: five vendors' dialects over one core."""

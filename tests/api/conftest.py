@@ -1,0 +1,21 @@
+"""How the tests talk to the JSON door."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def ask(client):
+    """Ask as the bearer of a secret: `ask("post", path, secret, body)`."""
+
+    def ask(method, path, secret=None, body=None, **extra):
+        headers = extra.pop("headers", {})
+        if secret is not None:
+            headers = {"Authorization": f"Bearer {secret}", **headers}
+        if body is not None:
+            extra.setdefault("content_type", "application/json")
+            extra["data"] = body if isinstance(body, str | bytes) else json.dumps(body)
+        return client.generic(method.upper(), path, headers=headers, **extra)
+
+    return ask
