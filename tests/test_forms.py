@@ -5,7 +5,8 @@ from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
 from keys import secrets
-from keys.forms import AddressesField, AddressLine, SearchForm
+from keys.forms.fields import AddressesField, AddressLine
+from keys.forms.search import SearchForm
 
 
 def parse(text: str) -> list[AddressLine]:

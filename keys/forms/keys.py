@@ -1,25 +1,18 @@
-"""The forms of the pages: what people type, turned into what services take.
+"""What people decide about a key."""
 
-Forms say what is malformed. Who may do what is the services' and the policy's to say:
-choices come from there, and an error of a service is shown at the field it names.
-"""
-
-import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
 from django.utils import timezone
-from django.utils.crypto import get_random_string
 from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from keys import networks, policy, secrets
+from keys import policy
+from keys.forms.fields import MAX_ADDRESS_TEXT, AddressesField, AddressLine, OnceForm
 from keys.models import APIKey, Organization, Role, User, Workspace
 from keys.models.fields import AMOUNT_PLACES, MAX_AMOUNT
 from keys.models.keys import Dialect, validate_short_name
@@ -28,125 +21,8 @@ from keys.networks import Address
 from keys.roles import Permission
 from keys.verification import passes_lists
 
-MAX_SEARCH_LENGTH = 200
-# A thousand addresses with a comment each.
-MAX_ADDRESS_TEXT = 250_000
-
 EXPIRY_DAYS = (7, 30, 60, 90, 365)
 DEFAULT_EXPIRY = "90"
-
-_TOKEN_LENGTH = 32
-
-
-class OnceForm(forms.Form):
-    """A form of which a second sending must not do the same thing again."""
-
-    token = forms.CharField(
-        label=gettext_lazy("Form"),
-        widget=forms.HiddenInput,
-        max_length=_TOKEN_LENGTH,
-        validators=[RegexValidator(rf"^[A-Za-z0-9]{{{_TOKEN_LENGTH}}}\Z")],
-    )
-
-    @property
-    def new_token(self) -> str:
-        """A token by which this form, as it is shown now, is recognised when sent again."""
-        return get_random_string(_TOKEN_LENGTH)
-
-
-# So much of a secret, wherever in a text, as no label shows.
-_SECRET_PART = re.compile(
-    "|".join(
-        rf"(?<![0-9A-Za-z]){re.escape(each.prefix)}[0-9A-Za-z]{{{2 * sum(each.shown) + 1},}}"
-        for each in secrets.FORMATS.values()
-    )
-)
-
-
-class SearchForm(forms.Form):
-    """What somebody looks for among keys: a part of a name, or a whole secret."""
-
-    search = forms.CharField(required=False, max_length=secrets.MAX_SECRET_LENGTH)
-
-    @property
-    def secret(self) -> str | None:
-        """The whole secret that was typed, alone or in a line such as a header, or None."""
-        words = re.findall(r"[\w-]+", self.cleaned_data.get("search", ""))
-        return next((word for word in words if secrets.find_format(word)), None)
-
-    @property
-    def is_sensitive(self) -> bool:
-        """Whether what was typed holds so much of a secret that no URL may show it."""
-        text = self.data.get("search", "").strip()
-        return len(text) > MAX_SEARCH_LENGTH or _SECRET_PART.search(text) is not None
-
-
-@dataclass(frozen=True)
-class AddressLine:
-    """One line of a list of addresses: `[!]network [# comment]`."""
-
-    network: str
-    deny: bool
-    comment: str
-
-    def __str__(self) -> str:
-        sign = "!" if self.deny else ""
-        return f"{sign}{self.network}" + (f"  # {self.comment}" if self.comment else "")
-
-    def as_entry(self) -> dict[str, Any]:
-        """Return the line as services take it."""
-        return {"network": self.network, "deny": self.deny, "comment": self.comment}
-
-
-class AddressesField(forms.CharField):
-    """Addresses and ranges, one a line; its value is a list of AddressLine."""
-
-    widget = forms.Textarea(
-        attrs={"rows": 4, "spellcheck": "false", "autocapitalize": "off", "class": "mono"}
-    )
-
-    def to_python(self, value: Any) -> list[AddressLine]:  # type: ignore[override]
-        text = super().to_python(value) or ""
-        super().run_validators(text)
-        lines = text.splitlines()
-        parsed, problems = [], []
-        for number, text in enumerate(lines, start=1):
-            if not text.strip():
-                continue
-            try:
-                parsed.append(self._parse(text))
-            except ValueError as error:
-                problems.append(
-                    _("Line %(number)d: %(problem)s") % {"number": number, "problem": error}
-                )
-        if problems:
-            raise ValidationError(problems)
-        return parsed
-
-    def validate(self, value: list[AddressLine]) -> None:
-        if self.required and not value:
-            raise ValidationError(self.error_messages["required"], code="required")
-
-    def run_validators(self, value: list[AddressLine]) -> None:
-        """Do nothing more: the text and its lines were checked as they were read."""
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        try:
-            return self.to_python(initial) != self.to_python(data)
-        except ValidationError:
-            return True
-
-    def _parse(self, text: str) -> AddressLine:
-        network, _sign, comment = text.partition("#")
-        network = network.strip()
-        deny = network.startswith("!")
-        network = networks.canonical_network(network.removeprefix("!"))
-        if network in ("0.0.0.0/0", "::/0") and not deny:
-            raise ValueError(
-                _("“%(network)s” means everywhere; leave the list empty for that.")
-                % {"network": network}
-            )
-        return AddressLine(network, deny, comment.strip())
 
 
 def _date(moment: datetime) -> str:
@@ -501,44 +377,3 @@ class RotateForm(OnceForm):
     def length(self) -> timedelta:
         """The overlap that was chosen."""
         return self.OVERLAPS[self.cleaned_data["overlap"]][0]
-
-
-class SharedSecretForm(OnceForm):
-    """What to do with an organization's shared secret."""
-
-    REVEAL, REPLACE = "reveal", "replace"
-
-    action = forms.ChoiceField(choices=[(REVEAL, REVEAL), (REPLACE, REPLACE)])
-
-
-class AddressForm(forms.Form):
-    """An address to try a key from."""
-
-    address = forms.CharField(
-        label=gettext_lazy("Address"),
-        max_length=64,
-        widget=forms.TextInput(attrs={"autocomplete": "off", "class": "mono"}),
-    )
-
-    def clean_address(self) -> Address:
-        try:
-            return networks.parse_address(self.cleaned_data["address"])
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
-
-
-class ServerAddressForm(forms.Form):
-    """An address or range of the organization's servers; the service checks it."""
-
-    network = forms.CharField(
-        label=gettext_lazy("Address or range"),
-        max_length=64,
-        help_text=gettext_lazy("Such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32."),
-        widget=forms.TextInput(attrs={"autocomplete": "off", "class": "mono"}),
-    )
-    comment = forms.CharField(
-        label=gettext_lazy("Comment"),
-        max_length=200,
-        required=False,
-        help_text=gettext_lazy("Which servers these are."),
-    )

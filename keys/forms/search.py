@@ -1,0 +1,54 @@
+"""What people look for: a key among many, the answer for one address."""
+
+import re
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy
+
+from keys import networks, secrets
+from keys.networks import Address
+
+MAX_SEARCH_LENGTH = 200
+
+# So much of a secret, wherever in a text, as no label shows.
+_SECRET_PART = re.compile(
+    "|".join(
+        rf"(?<![0-9A-Za-z]){re.escape(each.prefix)}[0-9A-Za-z]{{{2 * sum(each.shown) + 1},}}"
+        for each in secrets.FORMATS.values()
+    )
+)
+
+
+class SearchForm(forms.Form):
+    """What somebody looks for among keys: a part of a name, or a whole secret."""
+
+    search = forms.CharField(required=False, max_length=secrets.MAX_SECRET_LENGTH)
+
+    @property
+    def secret(self) -> str | None:
+        """The whole secret that was typed, alone or in a line such as a header, or None."""
+        words = re.findall(r"[\w-]+", self.cleaned_data.get("search", ""))
+        return next((word for word in words if secrets.find_format(word)), None)
+
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether what was typed holds so much of a secret that no URL may show it."""
+        text = self.data.get("search", "").strip()
+        return len(text) > MAX_SEARCH_LENGTH or _SECRET_PART.search(text) is not None
+
+
+class AddressForm(forms.Form):
+    """An address to try a key from."""
+
+    address = forms.CharField(
+        label=gettext_lazy("Address"),
+        max_length=64,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "class": "mono"}),
+    )
+
+    def clean_address(self) -> Address:
+        try:
+            return networks.parse_address(self.cleaned_data["address"])
+        except ValueError as error:
+            raise ValidationError(str(error)) from None

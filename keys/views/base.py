@@ -1,0 +1,107 @@
+"""What every page shares: who asks, which organization, and how the answer is rendered."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import Any, cast
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
+from django_htmx.middleware import HtmxDetails
+
+from keys import policy
+from keys.models import APIKey, Organization, User
+from keys.models.keys import APIKeyQuerySet
+from keys.networks import Address
+
+# Of an audit trail, where it is a part of a page.
+EVENTS_SHOWN = 10
+
+
+class PersonRequest(HttpRequest):
+    """A request by somebody who signed in, as the middleware completes it."""
+
+    user: User
+    htmx: HtmxDetails
+    client_address: Address | None
+
+
+class OrganizationRequest(PersonRequest):
+    """A request for a page of one organization, by a person who may see it."""
+
+    organization: Organization
+    organizations: list[Organization]
+
+
+def in_organization(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Hand a view a request that knows the organization of its path, or answer 404."""
+
+    @wraps(view)
+    def wrapper(request: OrganizationRequest, organization: str, **kwargs: Any) -> HttpResponse:
+        # One query for the switcher and the page; staff see organizations beyond their own.
+        mine = policy.visible(request.user, Organization.objects.filter(members=request.user))
+        request.organizations = list(mine)
+        request.organization = next(
+            (each for each in request.organizations if each.slug == organization), None
+        ) or get_object_or_404(
+            policy.visible(request.user, Organization.objects.all()), slug=organization
+        )
+        if request.session.get("organization") != organization:
+            request.session["organization"] = organization
+        return view(request, **kwargs)
+
+    return wrapper
+
+
+def render_page(
+    request: OrganizationRequest, template: str, context: Mapping[str, Any]
+) -> HttpResponse:
+    response = render(
+        request,
+        template,
+        {
+            "organization": request.organization,
+            "organizations": request.organizations,
+            **context,
+        },
+    )
+    # The same address answers a whole page, or the part of it that htmx swaps.
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+def visible_keys(request: OrganizationRequest) -> APIKeyQuerySet:
+    keys = policy.visible(request.user, request.organization.api_keys.all())
+    return cast(APIKeyQuerySet, keys)
+
+
+def get_key(request: OrganizationRequest, identifier: str) -> APIKey:
+    return get_object_or_404(visible_keys(request).with_details(), identifier=identifier)
+
+
+def to_key(request: OrganizationRequest, key: APIKey) -> HttpResponse:
+    return redirect("keys:detail", request.organization.slug, key.identifier)
+
+
+def refuse_revoked(request: OrganizationRequest, key: APIKey) -> HttpResponse:
+    messages.error(
+        request, _("“%(name)s” is revoked; nothing brings it back.") % {"name": key.name}
+    )
+    return to_key(request, key)
+
+
+def query_without(request: HttpRequest, *, without: Iterable[str]) -> str:
+    parameters = request.GET.copy()
+    for name in without:
+        parameters.pop(name, None)
+    return parameters.urlencode()
+
+
+def form_arguments(request: OrganizationRequest) -> dict[str, Any]:
+    return {
+        "actor": request.user,
+        "organization": request.organization,
+        "address": request.client_address,
+    }

@@ -1,0 +1,31 @@
+"""One secret, once: a form that was carried out is not carried out again."""
+
+from typing import cast
+
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import transaction
+from django.http import HttpRequest
+
+from keys.forms.fields import OnceForm
+
+# A session remembers so many forms that it must not carry out twice.
+USED_FORMS_KEPT = 50
+
+
+def claim(request: HttpRequest, form: OnceForm) -> bool:
+    """Say whether this form is sent for the first time, and remember that it was.
+
+    The row of the session is locked meanwhile: of two sendings at the same moment, one
+    comes first. Only the form's token is kept, never a secret.
+    """
+    token = form.cleaned_data["token"]
+    session = cast(SessionStore, request.session)
+    with transaction.atomic():
+        session.model.objects.select_for_update().filter(pk=session.session_key).first()
+        used = SessionStore(session.session_key).get("used_forms", {})
+        if token in used:
+            return False
+        used[token] = ""
+        session["used_forms"] = dict(list(used.items())[-USED_FORMS_KEPT:])
+        session.save()
+    return True

@@ -1,0 +1,53 @@
+"""How keys were used, as pages draw it."""
+
+from collections import defaultdict
+from datetime import date, datetime, timedelta
+
+from django.db.models import Q, QuerySet, Sum
+from django.db.models.functions import TruncDay
+
+from keys.models import UsageBucket
+from keys.verification import Code
+
+DAYS_SHOWN = 30
+
+
+# (day, {verification code: requests}), oldest first.
+Days = list[tuple[date, dict[str, int]]]
+
+
+def outcomes_since(buckets: QuerySet[UsageBucket], since: datetime) -> dict[str, int]:
+    """Return how many requests were accepted and refused since that hour."""
+    hour = since.replace(minute=0, second=0, microsecond=0)
+    sums = buckets.filter(hour__gte=hour).aggregate(
+        accepted=Sum("requests", filter=Q(outcome=Code.VALID)),
+        refused=Sum("requests", filter=~Q(outcome=Code.VALID)),
+    )
+    return {name: value or 0 for name, value in sums.items()}
+
+
+def outcomes_by_day(buckets: QuerySet[UsageBucket], now: datetime) -> Days:
+    rows = _daily(buckets, now).values_list("day", "outcome").annotate(Sum("requests"))
+    days = _empty_days(now)
+    for day, outcome, requests in rows.order_by():
+        days[day.date()][outcome] = requests
+    return list(days.items())
+
+
+def outcomes_by_key_and_day(buckets: QuerySet[UsageBucket], now: datetime) -> dict[int, Days]:
+    rows = _daily(buckets, now).values_list("key", "day", "outcome").annotate(Sum("requests"))
+    keys: dict[int, dict[date, dict[str, int]]] = defaultdict(lambda: _empty_days(now))
+    for key, day, outcome, requests in rows.order_by():
+        keys[key][day.date()][outcome] = requests
+    return defaultdict(list, {key: list(days.items()) for key, days in keys.items()})
+
+
+def _daily(buckets: QuerySet[UsageBucket], now: datetime) -> QuerySet:
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    first = midnight - timedelta(days=DAYS_SHOWN - 1)
+    return buckets.filter(hour__gte=first).annotate(day=TruncDay("hour"))
+
+
+def _empty_days(now: datetime) -> dict[date, dict[str, int]]:
+    today = now.date()
+    return {today - timedelta(days=age): {} for age in reversed(range(DAYS_SHOWN))}
