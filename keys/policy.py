@@ -20,12 +20,15 @@ from keys.models import (
     AllowedIP,
     APIKey,
     AuditEvent,
+    Decision,
     KeySecret,
     KeyUsage,
     Membership,
+    MinuteBucket,
     Organization,
     Role,
     Scope,
+    ScopeUse,
     ServerAddress,
     UsageBucket,
     User,
@@ -71,6 +74,9 @@ _ORGANIZATION = {
     KeySecret: "key__organization",
     KeyUsage: "key__organization",
     UsageBucket: "key__organization",
+    MinuteBucket: "key__organization",
+    ScopeUse: "key__organization",
+    Decision: "key__organization",
 }
 
 # Models whose rows have an owner -> where the row names them.
@@ -80,6 +86,9 @@ _OWNER = {
     KeySecret: "key__owner",
     KeyUsage: "key__owner",
     UsageBucket: "key__owner",
+    MinuteBucket: "key__owner",
+    ScopeUse: "key__owner",
+    Decision: "key__owner",
 }
 
 # Parts of an aggregate are seen by whoever sees the whole.
@@ -88,6 +97,9 @@ _VIEW_PERMISSIONS = {
     KeySecret: Permission.VIEW_APIKEY,
     KeyUsage: Permission.VIEW_APIKEY,
     UsageBucket: Permission.VIEW_APIKEY,
+    MinuteBucket: Permission.VIEW_APIKEY,
+    ScopeUse: Permission.VIEW_APIKEY,
+    Decision: Permission.VIEW_APIKEY,
     ServerAddress: Permission.VIEW_ORGANIZATION,
 }
 

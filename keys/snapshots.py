@@ -36,7 +36,7 @@ def take(secret: KeySecret) -> Snapshot:
         not_before=key.not_before,
         expires_at=key.expires_at,
         is_secret_revoked=secret.revoked_at is not None,
-        retires_at=secret.retires_at,
+        retires_at=secret.ends_at,
         scopes=policy.held_scopes(key, key.organization),
         allowed=_allowed_networks(key, [row.network for row in rows if not row.deny]),
         denied=tuple(row.network for row in rows if row.deny),

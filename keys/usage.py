@@ -11,7 +11,7 @@ from django.db.models import Case, F, Q, Sum, Value, When
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
-from keys.models import APIKey, KeyUsage, UsageBucket
+from keys.models import APIKey, KeySecret, KeyUsage, UsageBucket
 from keys.models.fields import AmountField
 from keys.models.usage import LimitReset, PeriodCosts
 from keys.verification import Code
@@ -67,19 +67,20 @@ def charge(
 
 
 def count(
-    key: APIKey,
+    secret: KeySecret,
     *,
     outcome: Code,
     now: datetime,
     cost: Decimal = Decimal(0),
     byok_cost: Decimal = Decimal(0),
 ) -> None:
-    """Count one judgement of the key in its hour's bucket, and in its total when refused."""
+    """Count one judgement by a secret in its hour's bucket, in its key's total when refused."""
     if outcome is not Code.VALID:
-        KeyUsage.objects.filter(key=key).update(refused=F("refused") + 1)
+        KeyUsage.objects.filter(key=secret.key_id).update(refused=F("refused") + 1)
         cost = byok_cost = Decimal(0)
     bucket = {
-        "key": key,
+        "key_id": secret.key_id,
+        "secret": secret,
         "hour": now.replace(minute=0, second=0, microsecond=0),
         "outcome": outcome.value,
     }

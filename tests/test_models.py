@@ -281,8 +281,9 @@ class TestConstraints:
         assert refused(lambda: ServerAddress.objects.create(organization=acme, network="10.1.2.3"))
 
     def test_an_hour_has_one_bucket_an_outcome(self, key):
-        UsageBucket.objects.create(key=key, hour=NOW, outcome="VALID")
-        assert refused(lambda: UsageBucket.objects.create(key=key, hour=NOW, outcome="VALID"))
+        bucket = {"key": key, "secret": key.current_secret, "hour": NOW, "outcome": "VALID"}
+        UsageBucket.objects.create(**bucket)
+        assert refused(lambda: UsageBucket.objects.create(**bucket))
 
     def test_two_people_never_share_an_address(self, owner):
         assert refused(lambda: User.objects.create_user("OWNER@acme.example"))

@@ -155,3 +155,18 @@ def test_a_stranger_arranges_nothing_here(acme, stranger, strangers_key):
         ):
             with pytest.raises(PermissionDenied):
                 attempt()
+
+
+@pytest.mark.parametrize("days", [1, 90, None])
+def test_an_organization_says_how_old_its_secrets_get(acme, owner, days):
+    assert acme.rotation_days == 365
+    services.update_organization(actor=owner, organization=acme, rotation_days=days)
+    acme.refresh_from_db()
+    assert acme.rotation_days == days
+
+
+@pytest.mark.parametrize("days", [0, -1, 40_000, "soon", ""])
+def test_an_odd_age_of_secrets_is_refused(acme, owner, days):
+    with pytest.raises(ValidationError) as refusal:
+        services.update_organization(actor=owner, organization=acme, rotation_days=days)
+    assert set(refusal.value.message_dict) == {"rotation_days"}

@@ -215,3 +215,23 @@ class TestEnding:
 
     def test_staff_revoke_what_leaked(self, staff, key):
         assert services.revoke_key(actor=staff, key=key).status == "revoked"
+
+
+class TestLocking:
+    """What staff say when they stop a key."""
+
+    def test_the_reason_is_kept_until_the_key_is_unlocked(self, staff, key):
+        services.lock_key(actor=staff, key=key, reason="Found in a public notebook.")
+        locked = APIKey.objects.get(pk=key.pk)
+        assert (locked.status, locked.lock_reason) == ("locked", "Found in a public notebook.")
+        event = AuditEvent.objects.get(action="apikey.locked")
+        assert event.changes == {"reason": "Found in a public notebook."}
+        services.unlock_key(actor=staff, key=key)
+        assert APIKey.objects.get(pk=key.pk).lock_reason == ""
+
+    @pytest.mark.parametrize("reason", ["x" * 201, "a\x00b", "\ud800"])
+    def test_an_odd_reason_is_refused_and_locks_nothing(self, staff, key, reason):
+        with pytest.raises(ValidationError) as refusal:
+            services.lock_key(actor=staff, key=key, reason=reason)
+        assert set(refusal.value.message_dict) == {"lock_reason"}
+        assert APIKey.objects.get(pk=key.pk).status == "active"

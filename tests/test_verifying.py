@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from keys import secrets, services, snapshots
@@ -340,6 +341,70 @@ class TestRotation:
         services.retire_secret(actor=developer, secret=renewed.secrets.order_by("pk").first())
         assert ask(key) is Code.SECRET_RETIRED
         assert ask(renewed) is Code.VALID
+
+    def test_an_old_secret_ends_when_it_was_quiet_for_long_enough(self, now, developer, key):
+        renewed = services.rotate_key(actor=developer, key=key, quiet_hours=2)
+        now.move_to(NOW + timedelta(minutes=119), tick=False)
+        assert ask(key) is Code.VALID
+        now.move_to(NOW + timedelta(minutes=238), tick=False)
+        assert ask(key) is Code.VALID
+        now.move_to(NOW + timedelta(minutes=238, hours=2), tick=False)
+        assert ask(key) is Code.SECRET_RETIRED
+        assert ask(renewed) is Code.VALID
+
+    def test_use_before_the_rotation_does_not_end_it_sooner(self, now, developer, key):
+        ask(key)
+        now.move_to(NOW + timedelta(hours=9), tick=False)
+        services.rotate_key(actor=developer, key=key, quiet_hours=2)
+        assert ask(key) is Code.VALID
+
+    def test_refusals_are_no_use_that_keeps_an_old_secret_alive(self, now, developer, key):
+        services.rotate_key(actor=developer, key=key, quiet_hours=2)
+        now.move_to(NOW + timedelta(hours=1), tick=False)
+        assert ask(key, scopes=["MANAGE"]) is Code.INSUFFICIENT_SCOPES
+        now.move_to(NOW + timedelta(hours=2), tick=False)
+        assert ask(key) is Code.SECRET_RETIRED
+
+    def test_a_secret_in_steady_use_ends_with_the_longest_overlap(self, now, developer, key):
+        services.rotate_key(actor=developer, key=key, quiet_hours=720)
+        end = NOW + timedelta(days=30)
+        for moment, code in [(end - timedelta(days=1), Code.VALID), (end, Code.SECRET_RETIRED)]:
+            now.move_to(moment, tick=False)
+            assert ask(key) is code
+
+    def test_an_overlap_and_quiet_hours_end_it_whichever_is_first(self, now, developer, key):
+        services.rotate_key(actor=developer, key=key, overlap=timedelta(hours=1), quiet_hours=2)
+        now.move_to(NOW + timedelta(hours=1), tick=False)
+        assert ask(key) is Code.SECRET_RETIRED
+
+    def test_another_rotation_never_makes_it_more_patient(self, now, developer, key):
+        services.rotate_key(actor=developer, key=key, quiet_hours=2)
+        services.rotate_key(actor=developer, key=key, quiet_hours=5)
+        now.move_to(NOW + timedelta(hours=2), tick=False)
+        assert ask(key) is Code.SECRET_RETIRED
+
+    def test_an_overlap_under_way_can_wait_for_quiet(self, now, developer, key):
+        services.rotate_key(actor=developer, key=key, overlap=timedelta(days=1))
+        old = KeySecret.objects.earliest("pk")
+        services.retire_secret(actor=developer, secret=old, quiet_hours=3)
+        assert ask(key) is Code.VALID
+        now.move_to(NOW + timedelta(hours=3), tick=False)
+        assert ask(key) is Code.SECRET_RETIRED
+
+    def test_patience_brings_no_secret_back(self, now, developer, key):
+        services.rotate_key(actor=developer, key=key, quiet_hours=2)
+        old = KeySecret.objects.earliest("pk")
+        now.move_to(NOW + timedelta(hours=2), tick=False)
+        with pytest.raises(ValidationError):
+            services.retire_secret(actor=developer, secret=old, quiet_hours=24)
+        assert ask(key) is Code.SECRET_RETIRED
+
+    @pytest.mark.parametrize("hours", [0, -1, 721])
+    def test_odd_quiet_hours_are_refused_and_change_nothing(self, developer, key, hours):
+        with pytest.raises(ValidationError) as refusal:
+            services.rotate_key(actor=developer, key=key, quiet_hours=hours)
+        assert set(refusal.value.message_dict) == {"quiet_hours"}
+        assert ask(key) is Code.VALID
 
     def test_identity_and_what_was_spent_stay(self, now, developer, key):
         """T34."""

@@ -766,7 +766,11 @@ def test_overview_draws_thirty_days_up_to_today(owner, acme, key):
     now = timezone.now().replace(minute=0, second=0, microsecond=0)
     for age, requests in ((0, 5), (29, 7), (30, 100)):
         UsageBucket.objects.create(
-            key=key, hour=now - timedelta(days=age), outcome=Code.VALID, requests=requests
+            key=key,
+            secret=key.current_secret,
+            hour=now - timedelta(days=age),
+            outcome=Code.VALID,
+            requests=requests,
         )
     days = sign_in(owner).get(listing(acme, "overview")).context["days"]
     assert len(days) == 30

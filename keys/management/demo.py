@@ -519,6 +519,7 @@ def _buckets(
                 paid = count if outcome is Code.VALID else 0
                 yield UsageBucket(
                     key=key,
+                    secret=key.current_secret,
                     hour=hour,
                     outcome=outcome.value,
                     requests=count,

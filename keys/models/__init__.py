@@ -15,18 +15,21 @@ from keys.models.organizations import (
     Workspace,
 )
 from keys.models.people import User
-from keys.models.usage import KeyUsage, UsageBucket
+from keys.models.usage import Decision, KeyUsage, MinuteBucket, ScopeUse, UsageBucket
 
 __all__ = [
     "APIKey",
     "AllowedIP",
     "AuditEvent",
+    "Decision",
     "KeySecret",
     "KeyUsage",
     "Membership",
+    "MinuteBucket",
     "Organization",
     "Role",
     "Scope",
+    "ScopeUse",
     "ServerAddress",
     "UsageBucket",
     "User",

@@ -152,6 +152,7 @@ class APIKey(models.Model):
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     disabled = models.BooleanField(_("disabled"), default=False)
     locked_at = models.DateTimeField(_("locked by staff"), null=True, blank=True)
+    lock_reason = models.CharField(_("why staff locked it"), max_length=200, blank=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
 
     limit = AmountField(_("limit"), null=True, blank=True)
@@ -307,7 +308,11 @@ class KeySecret(models.Model):
     # Carried by the session tokens of this secret, so that what signs them mints none alone.
     nonce = models.CharField(max_length=32, default=secrets.generate_nonce, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    superseded_at = models.DateTimeField(_("replaced"), null=True, blank=True)
     retires_at = models.DateTimeField(_("retires"), null=True, blank=True)
+    quiet_hours = models.PositiveSmallIntegerField(
+        _("ends after hours without use"), null=True, blank=True
+    )
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
 
@@ -318,6 +323,20 @@ class KeySecret(models.Model):
 
     def __str__(self) -> str:
         return self.label
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When a replaced secret stops working, as far as its use until now says; else None."""
+        if self.superseded_at is None:
+            return self.retires_at
+        quiet_at = self._quiet_at(self.superseded_at)
+        return min((end for end in (self.retires_at, quiet_at) if end is not None), default=None)
+
+    def _quiet_at(self, superseded_at: datetime) -> datetime | None:
+        if self.quiet_hours is None:
+            return None
+        last_sign = max(superseded_at, self.last_used_at or superseded_at)
+        return last_sign + timedelta(hours=self.quiet_hours)
 
 
 class AllowedIP(models.Model):

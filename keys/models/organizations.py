@@ -5,7 +5,7 @@ import uuid
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -41,6 +41,16 @@ class Organization(models.Model):
     name = models.CharField(_("name"), max_length=120)
     slug = models.CharField(_("short name"), max_length=63, unique=True, validators=[validate_slug])
     suspended_at = models.DateTimeField(_("suspended"), null=True, blank=True)
+    rotation_days = models.PositiveSmallIntegerField(
+        _("secrets are replaced after days"),
+        null=True,
+        blank=True,
+        default=365,
+        validators=[MinValueValidator(1), MaxValueValidator(3650)],
+        help_text=_(
+            "Older secrets are listed for rotation; empty: they may get as old as they do."
+        ),
+    )
     # What clients sign with in the token exchange, encrypted; empty until it is needed.
     sealed_shared_secret = models.CharField(max_length=255, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)

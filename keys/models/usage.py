@@ -86,9 +86,15 @@ class KeyUsage(models.Model):
 
 
 class UsageBucket(models.Model):
-    """How often a key was judged with one outcome in one hour, and what that cost."""
+    """How often a key was judged by one of its secrets with one outcome in one hour."""
 
-    key = models.ForeignKey("keys.APIKey", models.CASCADE, related_name="usage_buckets")
+    # Found by the indexes below; one of each relation's own would only slow down counting.
+    key = models.ForeignKey(
+        "keys.APIKey", models.CASCADE, related_name="usage_buckets", db_index=False
+    )
+    secret = models.ForeignKey(
+        "keys.KeySecret", models.CASCADE, related_name="usage_buckets", db_index=False
+    )
     hour = models.DateTimeField()
     # A verification.Code.
     outcome = models.CharField(max_length=32)
@@ -100,9 +106,97 @@ class UsageBucket(models.Model):
         verbose_name = _("hourly usage")
         verbose_name_plural = _("hourly usage")
         ordering = ["-hour", "outcome"]
+        indexes = [models.Index(fields=["key", "hour"], name="usage_bucket_by_key")]
         constraints = [
-            models.UniqueConstraint(fields=["key", "hour", "outcome"], name="usage_bucket_unique")
+            models.UniqueConstraint(
+                fields=["secret", "hour", "outcome"], name="usage_bucket_unique"
+            )
         ]
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H}:00 {self.outcome}: {self.requests}"
+
+
+class MinuteBucket(models.Model):
+    """How often a key was judged with one outcome in one minute; kept for some hours."""
+
+    key = models.ForeignKey(
+        "keys.APIKey", models.CASCADE, related_name="minute_buckets", db_index=False
+    )
+    minute = models.DateTimeField()
+    # A verification.Code.
+    outcome = models.CharField(max_length=32)
+    requests = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("usage by the minute")
+        verbose_name_plural = _("usage by the minute")
+        ordering = ["-minute", "outcome"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["key", "minute", "outcome"], name="minute_bucket_unique"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H:%M} {self.outcome}: {self.requests}"
+
+
+class ScopeUse(models.Model):
+    """How often a key was let through for one of the scopes that it holds, and when last."""
+
+    key = models.ForeignKey(
+        "keys.APIKey", models.CASCADE, related_name="scope_uses", db_index=False
+    )
+    code = models.CharField(_("scope"), max_length=100)
+    requests = models.PositiveBigIntegerField(_("requests"), default=0)
+    last_used_at = models.DateTimeField(_("last used"))
+
+    class Meta:
+        verbose_name = _("use of a scope")
+        verbose_name_plural = _("use of scopes")
+        ordering = ["code"]
+        constraints = [models.UniqueConstraint(fields=["key", "code"], name="scope_use_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.requests}"
+
+
+class Decision(models.Model):
+    """One judgement of a key: what was asked, from where, and how it ended; the latest are kept.
+
+    `method` and `path` (without a query) are of calls to the portal's own API; which request
+    somebody else's service asks for, it does not say.
+    """
+
+    class Door(models.TextChoices):
+        """How a key came to be judged."""
+
+        API = "api", _("Call to this portal")
+        VERIFY = "verify", _("Asked by a service")
+        AUTH = "auth", _("Asked by a proxy")
+        EXCHANGE = "exchange", _("Token exchange")
+
+    id = models.BigAutoField(primary_key=True)
+    key = models.ForeignKey("keys.APIKey", models.CASCADE, related_name="decisions", db_index=False)
+    secret = models.ForeignKey("keys.KeySecret", models.CASCADE, related_name="+", db_index=False)
+    at = models.DateTimeField(_("when"))
+    # A verification.Code.
+    outcome = models.CharField(_("outcome"), max_length=32)
+    address = models.GenericIPAddressField(_("from"), null=True, blank=True)
+    user_agent = models.CharField(_("user agent"), max_length=200, blank=True)
+    scopes = models.JSONField(_("scopes asked for"), default=list)
+    method = models.CharField(_("method"), max_length=10, blank=True)
+    path = models.CharField(_("path"), max_length=200, blank=True)
+    door = models.CharField(_("door"), max_length=10, choices=Door)
+    cost = AmountField(_("cost"), default=0)
+    request_id = models.CharField(_("request"), max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("decision")
+        verbose_name_plural = _("decisions")
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["key", "-id"], name="decision_by_key")]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.outcome}"

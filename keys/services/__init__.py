@@ -17,9 +17,7 @@ from keys.services.keys import (
     enable_key,
     issue_key,
     lock_key,
-    retire_secret,
     revoke_key,
-    rotate_key,
     unlock_key,
     update_key,
 )
@@ -42,6 +40,7 @@ from keys.services.organizations import (
     update_workspace,
 )
 from keys.services.people import create_person, note_password_change, update_person
+from keys.services.rotation import retire_secret, rotate_key
 from keys.services.sessions import SessionTokens
 from keys.services.shared_secrets import reveal_shared_secret, rotate_shared_secret
 from keys.services.verifying import Verdict, authenticate_key, verify_key

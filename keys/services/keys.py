@@ -1,11 +1,10 @@
-"""Issue, change, rotate and end API keys. Each: authorize, validate, write and audit as one."""
+"""Issue, change, lock and end API keys. Each: authorize, validate, write and audit as one."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils import timezone
@@ -16,7 +15,6 @@ from keys import policy, secrets, usage
 from keys.models import (
     AllowedIP,
     APIKey,
-    KeySecret,
     KeyUsage,
     Organization,
     Role,
@@ -30,12 +28,11 @@ from keys.roles import Permission
 from keys.services import audit, grants
 from keys.services.allowed_ips import Entry, build_allowed_ips, replace_allowed_ips
 from keys.services.changes import changing, describe, open_key
+from keys.services.rotation import add_secret, with_secret
 from keys.services.validation import is_storable, save, validate
 
 # Stands for "not said", where None has a meaning of its own.
 UNSAID: Any = object()
-
-MAX_OVERLAP = timedelta(days=30)
 
 _CHANGEABLE = frozenset(
     {
@@ -123,7 +120,7 @@ def issue_key(
         AllowedIP.objects.bulk_create(rows)
         grants.refuse_wider(actor, key, bounds.keys() | {"allowed_ips"})
         KeyUsage.objects.create(key=key)
-        secret = _add_secret(key)
+        secret = add_secret(key)
         audit.record(
             actor=actor,
             action="apikey.issued",
@@ -131,7 +128,7 @@ def issue_key(
             organization=organization,
             changes={**describe(key), "dialect": key.dialect, "label": key.label},
         )
-    return _with_secret(key, secret)
+    return with_secret(key, secret)
 
 
 def update_key(*, actor: Actor, key: APIKey, **changes: Any) -> APIKey:
@@ -158,59 +155,6 @@ def enable_key(*, actor: Actor, key: APIKey) -> APIKey:
     return update_key(actor=actor, key=key, disabled=False)
 
 
-def rotate_key(*, actor: Actor, key: APIKey, overlap: timedelta = timedelta(0)) -> APIKey:
-    """Give a key a new secret and return it with that, once, as `key.secret`.
-
-    Older secrets work for `overlap` more (none: they are dead at once). Identity,
-    limits, counts and history stay. Raises as update_key does.
-    """
-    if not timedelta(0) <= overlap <= MAX_OVERLAP:
-        raise ValidationError(
-            {"overlap": _("Choose an overlap of at most %(days)d days.") % {"days": 30}}
-        )
-    now = timezone.now()
-    with transaction.atomic():
-        key = open_key(actor, key, Permission.ROTATE_APIKEY)
-        grants.refuse_takeover(actor, key)
-        old = key.current_secret
-        _retire_secrets(key, now=now, at=now + overlap)
-        secret = _add_secret(key)
-        audit.record(
-            actor=actor,
-            action="apikey.rotated",
-            obj=key,
-            organization=key.organization,
-            changes={
-                "label": [old.label if old else None, key.label],
-                "old_secret_works_until": now + overlap,
-            },
-        )
-    return _with_secret(key, secret)
-
-
-def retire_secret(*, actor: Actor, secret: KeySecret) -> KeySecret:
-    """End the overlap of a rotation: that old secret stops working now.
-
-    Raises PermissionDenied; ValidationError for the key's current secret, whose end
-    is the end of the key.
-    """
-    with transaction.atomic():
-        key = open_key(actor, secret.key, Permission.CHANGE_APIKEY)
-        secret = key.secrets.get(pk=secret.pk)
-        if secret == key.current_secret:
-            raise ValidationError(_("This is the key's current secret: rotate or revoke the key."))
-        secret.revoked_at = secret.revoked_at or timezone.now()
-        secret.save(update_fields=["revoked_at"])
-        audit.record(
-            actor=actor,
-            action="apikey.secret_retired",
-            obj=key,
-            organization=key.organization,
-            changes={"label": secret.label},
-        )
-    return secret
-
-
 def revoke_key(*, actor: Actor, key: APIKey) -> APIKey:
     """End a key for good. Raises as update_key does."""
     with transaction.atomic():
@@ -221,14 +165,17 @@ def revoke_key(*, actor: Actor, key: APIKey) -> APIKey:
     return key
 
 
-def lock_key(*, actor: Actor, key: APIKey) -> APIKey:
-    """Stop a key so that only staff can let it work again."""
-    return _set_lock(actor, key, timezone.now(), "apikey.locked")
+def lock_key(*, actor: Actor, key: APIKey, reason: str = "") -> APIKey:
+    """Stop a key so that only staff can let it work again; its people are told the reason.
+
+    Raises as update_key does; ValidationError for `lock_reason`.
+    """
+    return _set_lock(actor, key, timezone.now(), reason, "apikey.locked")
 
 
 def unlock_key(*, actor: Actor, key: APIKey) -> APIKey:
-    """Take a staff lock off a key."""
-    return _set_lock(actor, key, None, "apikey.unlocked")
+    """Take a staff lock off a key, and the reason with it."""
+    return _set_lock(actor, key, None, "", "apikey.unlocked")
 
 
 def _apply(actor: Actor, key: APIKey, changes: dict[str, Any]) -> None:
@@ -255,13 +202,25 @@ def _apply(actor: Actor, key: APIKey, changes: dict[str, Any]) -> None:
         usage.restate_period(key, now=now)
 
 
-def _set_lock(actor: Actor, key: APIKey, at: datetime | None, action: str) -> APIKey:
+def _set_lock(actor: Actor, key: APIKey, at: datetime | None, reason: str, action: str) -> APIKey:
     with transaction.atomic():
         key = open_key(actor, key, Permission.LOCK_APIKEY)
         key.locked_at = at
-        key.save(update_fields=["locked_at", "updated_at"])
-        audit.record(actor=actor, action=action, obj=key, organization=key.organization)
+        key.lock_reason = reason
+        validate(key, exclude=_fields_but("lock_reason"))
+        key.save(update_fields=["locked_at", "lock_reason", "updated_at"])
+        audit.record(
+            actor=actor,
+            action=action,
+            obj=key,
+            organization=key.organization,
+            changes={"reason": reason} if reason else None,
+        )
     return key
+
+
+def _fields_but(name: str) -> set[str]:
+    return {field.name for field in APIKey._meta.fields} - {name}
 
 
 def _choose_owner(actor: Actor, organization: Organization, owner: User | None) -> User | None:
@@ -372,30 +331,3 @@ def _slug_of(name: str) -> str:
 def _spare_slug(name: str) -> str:
     # Random, not counted up: keys of one name issued at the same moment never meet.
     return f"{_slug_of(name)}-{secrets.generate_identifier()[:8]}"
-
-
-def _add_secret(key: APIKey) -> str:
-    secret = secrets.generate(key.dialect)
-    pepper_id, pepper = secrets.current_pepper(settings.KEY_PEPPERS)
-    KeySecret.objects.create(
-        key=key,
-        digest=secrets.digest(secret, pepper),
-        pepper_id=pepper_id,
-        label=secrets.label(secret),
-    )
-    return secret
-
-
-def _retire_secrets(key: APIKey, *, now: datetime, at: datetime) -> None:
-    for secret in key.secrets.filter(revoked_at=None):
-        # An earlier overlap never gets longer by another rotation.
-        secret.retires_at = min(secret.retires_at or at, at)
-        if secret.retires_at <= now:
-            secret.revoked_at = now
-        secret.save(update_fields=["retires_at", "revoked_at"])
-
-
-def _with_secret(key: APIKey, secret: str) -> APIKey:
-    key = APIKey.objects.with_details().get(pk=key.pk)
-    key.secret = secret
-    return key

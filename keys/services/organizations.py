@@ -62,9 +62,18 @@ def create_organization(*, actor: Actor, name: str, slug: str, owner: User) -> O
 def update_organization(
     *, actor: Actor, organization: Organization, **changes: Any
 ) -> Organization:
-    """Change an organization's `name` or `slug`. Raises PermissionDenied, ValidationError."""
+    """Change an organization's `name`, `slug` or `rotation_days`.
+
+    The last is how old a secret gets before people are told to rotate it; None: any age.
+    Raises PermissionDenied, ValidationError by field.
+    """
     return _update(
-        actor, organization, organization, Permission.CHANGE_ORGANIZATION, changes, {"name", "slug"}
+        actor,
+        organization,
+        organization,
+        Permission.CHANGE_ORGANIZATION,
+        changes,
+        {"name", "slug", "rotation_days"},
     )
 
 

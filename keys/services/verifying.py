@@ -111,7 +111,7 @@ def settle(
             user_agent=user_agent,
         ):
             code = Code.LIMIT_EXCEEDED
-        usage.count(row.key, outcome=code, now=now, cost=cost, byok_cost=byok_cost)
+        usage.count(row, outcome=code, now=now, cost=cost, byok_cost=byok_cost)
         if code is Code.VALID:
             _note_use(row, presented, now)
     return Verdict(code, row.key, snapshot)

@@ -555,6 +555,22 @@ def test_rotation_without_overlap_ends_the_old_key_at_once(ask, key, read_only_k
     assert ask("get", KEYS, read_only_key.secret).status_code == 401
 
 
+def test_rotation_can_end_the_old_key_once_it_is_quiet(ask, key, read_only_key):
+    old = read_only_key.secret
+    told(ask("post", path_of(read_only_key, "/rotate"), key.secret, {"quiet_hours": 12}))
+    assert ask("get", KEYS, old).status_code == 200
+    replaced = told(ask("get", path_of(read_only_key, "/secrets"), key.secret))[1]
+    assert replaced["quiet_hours"] == 12
+    assert replaced["last_used_at"] < replaced["ends_at"] < replaced["retires_at"]
+
+
+@pytest.mark.parametrize("hours", [0, 721, 1.5, "soon"])
+def test_odd_quiet_hours_are_refused_and_change_nothing(ask, key, read_only_key, hours):
+    answer = ask("post", path_of(read_only_key, "/rotate"), key.secret, {"quiet_hours": hours})
+    assert "quiet_hours" in refused(answer, 400)
+    assert ask("get", KEYS, read_only_key.secret).status_code == 200
+
+
 @pytest.mark.parametrize("overlap", [-1, "soon", 10**30, 31 * 86400, True, [60]])
 def test_a_bad_overlap_is_refused_and_changes_nothing(ask, key, read_only_key, overlap):
     answer = ask("post", path_of(read_only_key, "/rotate"), key.secret, {"overlap": overlap})

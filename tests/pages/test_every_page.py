@@ -57,7 +57,11 @@ def lived_in(owner, admin, acme):
     for age in range(25):
         for outcome in (Code.VALID, Code.FORBIDDEN_ADDRESS, Code.LIMIT_EXCEEDED, Code.EXPIRED):
             UsageBucket.objects.create(
-                key=busy, hour=now - timedelta(days=age), outcome=outcome, requests=1000 * age + 1
+                key=busy,
+                secret=busy.current_secret,
+                hour=now - timedelta(days=age),
+                outcome=outcome,
+                requests=1000 * age + 1,
             )
     services.rotate_key(actor=owner, key=busy, overlap=timedelta(days=1))
     for name, changes in {

@@ -228,9 +228,17 @@ class KeySerializer(Body):
 
 
 class RotationSerializer(Body):
-    """For how many seconds the old key works beside the new one."""
+    """How long the old key works beside the new one; not at all when nothing is said."""
 
-    overlap = serializers.IntegerField(min_value=0, max_value=10**9, required=False)
+    overlap = serializers.IntegerField(
+        min_value=0, max_value=10**9, required=False, help_text="Seconds, at most 30 days."
+    )
+    quiet_hours = serializers.IntegerField(
+        min_value=1,
+        max_value=10**9,
+        required=False,
+        help_text="It ends when it was not used for so many hours, and with the overlap.",
+    )
 
 
 class NothingSerializer(Body):
@@ -290,8 +298,10 @@ class NativeKeyViewSet(Native, KeyViewSet):
         """Give the key a new secret; the reply has it, once."""
         body = RotationSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        overlap = timedelta(seconds=body.validated_data.get("overlap", 0))
-        key = services.rotate_key(actor=request.user, key=self.get_object(), overlap=overlap)
+        asked = dict(body.validated_data)
+        if "overlap" in asked:
+            asked["overlap"] = timedelta(seconds=asked["overlap"])
+        key = services.rotate_key(actor=request.user, key=self.get_object(), **asked)
         return Response(self.represent(key))
 
     @extend_schema(operation_id="api_keys_disable", request=None, responses=KeySerializer)
@@ -355,7 +365,12 @@ class SecretSerializer(serializers.Serializer):
     id = serializers.IntegerField(read_only=True)
     api_key = serializers.CharField(source="label", read_only=True)
     created_at = serializers.DateTimeField(read_only=True)
+    superseded_at = serializers.DateTimeField(read_only=True, allow_null=True)
     retires_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    quiet_hours = serializers.IntegerField(read_only=True, allow_null=True)
+    ends_at = serializers.DateTimeField(
+        read_only=True, allow_null=True, help_text="When it stops working if it is not used again."
+    )
     revoked_at = serializers.DateTimeField(read_only=True, allow_null=True)
     last_used_at = serializers.DateTimeField(read_only=True, allow_null=True)
 
