@@ -1,10 +1,12 @@
-"""Notes where a request comes from, for the audit trail and for whoever debugs it."""
+"""Where a request comes from, and in which language its answer is."""
 
 import uuid
 from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils import translation
+from django.utils.cache import patch_vary_headers
 
 from keys import networks
 from keys.models import AuditEvent
@@ -12,6 +14,9 @@ from keys.services.audit import Origin, acting_from
 
 # The first part of the path -> the door behind it; the rest are pages.
 _DOORS = {"admin": AuditEvent.Door.ADMIN}
+
+# First parts of the paths that people look at. The rest is for programs, which match words.
+_FOR_PEOPLE = frozenset({"", "accounts", "admin", "docs", "language", "organizations"})
 
 
 class OriginMiddleware:
@@ -28,11 +33,41 @@ class OriginMiddleware:
         request.client_address = address  # type: ignore[attr-defined]
         # Always our own: an id that clients choose could pose as another request's.
         request.id = uuid.uuid4().hex  # type: ignore[attr-defined]
-        # A path without a slash is possible: `OPTIONS *`.
-        first_part = request.path_info.removeprefix("/").partition("/")[0]
-        door = _DOORS.get(first_part, AuditEvent.Door.PAGE)
+        door = _DOORS.get(_first_part(request), AuditEvent.Door.PAGE)
         origin = Origin(door, str(address) if address else None, request.id)
         with acting_from(origin):
             response = self.get_response(request)
         response["X-Request-Id"] = request.id
         return response
+
+
+class LanguageMiddleware:
+    """Answers people in the language that they chose, or their browser asks for.
+
+    Programs are always answered in English: a vendor's client compares what errors say.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        is_for_people = _first_part(request) in _FOR_PEOPLE
+        language = (
+            translation.get_language_from_request(request)
+            if is_for_people
+            else settings.LANGUAGE_CODE
+        )
+        # For all that this thread does until the next request, an answer that is streamed
+        # after this returned included.
+        translation.activate(language)
+        request.LANGUAGE_CODE = language  # type: ignore[attr-defined]
+        response = self.get_response(request)
+        if is_for_people:
+            response.headers.setdefault("Content-Language", language)
+            patch_vary_headers(response, ["Accept-Language", "Cookie"])
+        return response
+
+
+def _first_part(request: HttpRequest) -> str:
+    # A path without a slash is possible: `OPTIONS *`.
+    return request.path_info.removeprefix("/").partition("/")[0]

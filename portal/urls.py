@@ -6,6 +6,7 @@ from django.templatetags.static import static
 from django.urls import include, path
 from django.utils.functional import lazy
 from django.views.generic import RedirectView
+from django.views.i18n import set_language
 
 # Browsers ask for it on pages without an icon of their own (the admin).
 favicon = login_not_required(RedirectView.as_view(url=lazy(static, str)("keys/icon.svg")))
@@ -14,6 +15,7 @@ urlpatterns = [
     path("favicon.ico", favicon),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
+    path("language/", login_not_required(set_language), name="set_language"),
     path("", include("keys.api.urls")),
     path("", include("keys.urls")),
 ]

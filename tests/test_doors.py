@@ -190,6 +190,7 @@ PAGES = {
 
 # For everybody: documentation, and what makes signing in possible.
 PUBLIC = {
+    "set_language",
     "docs:index",
     *(f"docs:{module.DIALECT.dialect}" for module in DOCUMENTED),
     *(f"docs:{module.DIALECT.dialect}-document" for module in DOCUMENTED),

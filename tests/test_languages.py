@@ -1,0 +1,57 @@
+"""People are answered in their language, programs always in English."""
+
+import pytest
+
+pytestmark = pytest.mark.django_db
+
+GERMAN = {"HTTP_ACCEPT_LANGUAGE": "de-AT,de;q=0.9,en;q=0.5"}
+
+
+def test_page_is_in_the_language_that_the_browser_asks_for(client):
+    page = client.get("/accounts/login/", **GERMAN)
+    assert page["Content-Language"] == "de"
+    assert '<html lang="de">' in page.text
+    assert "Accept-Language" in page["Vary"]
+
+
+def test_page_is_in_english_for_a_language_that_there_is_not(client):
+    page = client.get("/accounts/login/", HTTP_ACCEPT_LANGUAGE="fr")
+    assert '<html lang="en">' in page.text
+
+
+def test_person_chooses_a_language_against_the_browser(client):
+    answer = client.post("/language/", {"language": "de", "next": "/accounts/login/"})
+    assert answer["Location"] == "/accounts/login/"
+    page = client.get("/accounts/login/", HTTP_ACCEPT_LANGUAGE="en")
+    assert '<html lang="de">' in page.text
+
+
+def test_choice_of_a_language_leads_to_no_other_host(client):
+    answer = client.post("/language/", {"language": "de", "next": "https://elsewhere.example/"})
+    assert answer["Location"] == "/"
+
+
+@pytest.mark.parametrize("path", ["/v1/api-keys", "/v3/account/apiKey", "/api/v1/keys", "/nowhere"])
+def test_program_is_answered_in_english_whatever_it_asks_for(client, path):
+    client.get("/accounts/login/", **GERMAN)
+    answer = client.get(path, **GERMAN)
+    assert answer.text == client.get(path).text
+    assert "Content-Language" not in answer
+
+
+def test_error_in_a_form_is_in_german_and_the_same_error_at_the_api_is_not(
+    client, owner, manage_key
+):
+    body = {"key_name": "", "key_scope": ["READ"], "organization_id": manage_key.organization_id}
+    answer = client.post(
+        "/v1/api-keys",
+        body,
+        content_type="application/json",
+        HTTP_AUTHORIZATION=f"Bearer {manage_key.secret}",
+        **GERMAN,
+    )
+    assert answer.status_code == 400
+    assert "may not be blank" in answer.text
+    client.force_login(owner)
+    page = client.post("/organizations/acme/keys/new/", {"name": ""}, **GERMAN)
+    assert "Dieses Feld ist zwingend erforderlich." in page.text
