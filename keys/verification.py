@@ -5,10 +5,11 @@ from `judge`. What it cannot decide alone is the limit, which must be charged
 atomically (usage.py): it comes last, after everything here said yes.
 """
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from keys import networks
 from keys.networks import Address
@@ -86,27 +87,73 @@ def passes_lists(
     return allowed is None or networks.contains(allowed, address)
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of a decision: the outcome that it refuses with, its verdict, and its inputs.
+
+    `of_key` and `of_question` map the fields of Snapshot and Question that it compared to
+    their values.
+    """
+
+    code: Code
+    passes: bool
+    of_key: Mapping[str, Any]
+    of_question: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    code: Code
+    refuses: Callable[[Snapshot, Question], bool]
+    # The fields that it looks at.
+    of_key: tuple[str, ...]
+    of_question: tuple[str, ...] = ()
+
+    def check(self, snapshot: Snapshot, question: Question) -> Check:
+        return Check(
+            self.code,
+            passes=not self.refuses(snapshot, question),
+            of_key={field: getattr(snapshot, field) for field in self.of_key},
+            of_question={field: getattr(question, field) for field in self.of_question},
+        )
+
+
 # In the order in which they are asked; the first that refuses names the outcome.
-_REFUSALS: tuple[tuple[Code, Callable[[Snapshot, Question], bool]], ...] = (
-    (Code.REVOKED, lambda key, question: key.is_revoked),
-    (Code.ORGANIZATION_SUSPENDED, lambda key, question: key.is_organization_suspended),
-    (Code.OWNER_GONE, lambda key, question: key.is_owner_gone),
-    (Code.LOCKED, lambda key, question: key.is_locked),
-    (Code.DISABLED, lambda key, question: key.is_disabled),
-    (
+_RULES = (
+    _Rule(Code.REVOKED, lambda key, question: key.is_revoked, ("is_revoked",)),
+    _Rule(
+        Code.ORGANIZATION_SUSPENDED,
+        lambda key, question: key.is_organization_suspended,
+        ("is_organization_suspended",),
+    ),
+    _Rule(Code.OWNER_GONE, lambda key, question: key.is_owner_gone, ("is_owner_gone",)),
+    _Rule(Code.LOCKED, lambda key, question: key.is_locked, ("is_locked",)),
+    _Rule(Code.DISABLED, lambda key, question: key.is_disabled, ("is_disabled",)),
+    _Rule(
         Code.NOT_YET_VALID,
         lambda key, question: key.not_before is not None and key.not_before > question.now,
+        ("not_before",),
+        ("now",),
     ),
-    (
+    _Rule(
         Code.EXPIRED,
         lambda key, question: key.expires_at is not None and key.expires_at <= question.now,
+        ("expires_at",),
+        ("now",),
     ),
-    (Code.SECRET_RETIRED, _is_retired),
-    (
+    _Rule(Code.SECRET_RETIRED, _is_retired, ("is_secret_revoked", "retires_at"), ("now",)),
+    _Rule(
         Code.FORBIDDEN_ADDRESS,
         lambda key, question: not is_address_allowed(key, question.address),
+        ("allowed", "denied"),
+        ("address",),
     ),
-    (Code.INSUFFICIENT_SCOPES, lambda key, question: not question.scopes <= key.scopes),
+    _Rule(
+        Code.INSUFFICIENT_SCOPES,
+        lambda key, question: not question.scopes <= key.scopes,
+        ("scopes",),
+        ("scopes",),
+    ),
 )
 
 
@@ -114,12 +161,17 @@ def judge(snapshot: Snapshot | None, question: Question) -> Code:
     """Return the outcome: VALID, or the first reason against it."""
     if snapshot is None:
         return Code.NOT_FOUND
-    return next((code for code, refuses in _REFUSALS if refuses(snapshot, question)), Code.VALID)
+    return next((rule.code for rule in _RULES if rule.refuses(snapshot, question)), Code.VALID)
 
 
-def explain(snapshot: Snapshot, question: Question) -> dict[Code, bool]:
-    """Return every check, by the outcome it would give, with whether it passes."""
-    return {code: not refuses(snapshot, question) for code, refuses in _REFUSALS}
+def explain(snapshot: Snapshot, question: Question) -> list[Check]:
+    """Return every check with its inputs, in the order in which `judge` asks them."""
+    return [rule.check(snapshot, question) for rule in _RULES]
+
+
+def refusing(checks: Iterable[Check]) -> list[Code]:
+    """Return the outcomes of the checks that do not pass; `judge` gives the first of them."""
+    return [check.code for check in checks if not check.passes]
 
 
 def missing_scopes(snapshot: Snapshot, asked: Set[str]) -> list[str]:

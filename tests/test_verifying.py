@@ -13,7 +13,7 @@ from keys import secrets, services, snapshots
 from keys.models import APIKey, KeySecret, KeyUsage, Role, UsageBucket
 from keys.models.keys import Dialect
 from keys.networks import parse_address
-from keys.verification import Code, Question, explain
+from keys.verification import Code, Question, explain, refusing
 
 NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
 HERE = parse_address("203.0.113.9")
@@ -110,9 +110,7 @@ class TestOutcomes:
         verdict = outcome_of(code)
         scopes = frozenset({"READ", "MANAGE"} if code is Code.INSUFFICIENT_SCOPES else ())
         question = Question(now=timezone.now(), address=HERE, scopes=scopes)
-        refused = [
-            check for check, passes in explain(verdict.snapshot, question).items() if not passes
-        ]
+        refused = refusing(explain(verdict.snapshot, question))
         assert refused == ([] if code is Code.VALID else [code])
 
 

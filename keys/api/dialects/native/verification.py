@@ -24,7 +24,7 @@ from rest_framework.exceptions import (
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from keys import networks, services, verification
+from keys import networks, services
 from keys.api.authentication import KeyAuthentication, presented_secret, user_agent
 from keys.api.dialects.native.dialect import Body, Native, refuse_unknown_parameters
 from keys.api.dialects.native.keys import PersonSerializer
@@ -32,11 +32,12 @@ from keys.api.fields import Amount, Text
 from keys.api.permissions import ANYONE
 from keys.api.views import route
 from keys.models import APIKey
+from keys.models import Decision
 from keys.models.fields import AMOUNT_PLACES, MAX_AMOUNT
 from keys.models.usage import LimitReset
 from keys.roles import Permission
 from keys.services import Verdict
-from keys.verification import Code, Question
+from keys.verification import Code, Question, explain, missing_scopes, refusing
 
 _COST = re.compile(rf"[0-9]{{1,13}}(\.[0-9]{{1,{AMOUNT_PLACES}}})?")
 # A question names few scopes; a key holds no more than an organization defines.
@@ -132,15 +133,14 @@ def describe_verdict(verdict: Verdict, question: Question) -> dict[str, Any]:
     key, snapshot = verdict.key, verdict.snapshot
     if key is None or snapshot is None:
         return told
-    checks = verification.explain(snapshot, question)
-    failed = [code.value for code, passes in checks.items() if not passes]
+    failed = [code.value for code in refusing(explain(snapshot, question))]
     if verdict.code is Code.LIMIT_EXCEEDED:
         failed.append(verdict.code.value)
     # What was charged a moment ago, here or elsewhere, counts.
     key.totals.refresh_from_db()
     return told | {
         "failed_checks": failed,
-        "missing_scopes": verification.missing_scopes(snapshot, question.scopes),
+        "missing_scopes": missing_scopes(snapshot, question.scopes),
         "key_id": key.pk,
         "key_name": key.name,
         "key_scope": sorted(snapshot.scopes),
@@ -235,6 +235,7 @@ class AuthView(Native):
             scopes=request.query_params.getlist("scope"),
             cost=_read_cost(request),
             user_agent=user_agent(request),
+            door=Decision.Door.AUTH,
         )
         refuse(verdict)
         headers = {name: header_text(read(verdict)) for name, read in IDENTITY_HEADERS.items()}
