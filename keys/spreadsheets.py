@@ -1,0 +1,36 @@
+"""Tables as CSV, such that a spreadsheet which opens one runs nothing that is in it."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any
+
+# What begins so is a formula to one program or another; wide forms count for some.
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+class _Line:
+    """Takes what a CSV writer writes and hands it on."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def lines(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
+    """Yield the table as lines of CSV, the header first; rows are read as they are needed."""
+    writer = csv.writer(_Line())
+    for row in chain([header], rows):
+        yield writer.writerow([cell(value) for value in row])
+
+
+def cell(value: Any) -> Any:
+    """Return a value as a cell: text that poses as a formula is quoted, moments are in UTC."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="seconds")
+    if isinstance(value, int | float):
+        return value
+    text = str(value)
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA_SIGNS) else text
