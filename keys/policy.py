@@ -10,7 +10,7 @@ reaches no further than its organization, holds no more than what it was given,
 and when a person owns it, no more than that person holds there today.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
@@ -145,6 +145,18 @@ def require(actor: Actor, permission: Permission | str, obj: Model) -> None:
     """Raise PermissionDenied unless the actor has the permission on this row."""
     if not allows(actor, permission, obj):
         raise PermissionDenied("You do not have permission to do this.")
+
+
+def reach_needed(key: APIKey, obj: Model) -> Reach:
+    """Return how far a grant must reach for the key to act on the row."""
+    if type(obj) not in _OWNER:
+        return Reach.OWN
+    owner_id: Any = obj
+    for step in f"{_OWNER[type(obj)]}_id".split("__"):
+        owner_id = getattr(owner_id, step)
+    if owner_id == key.owner_id:
+        return Reach.OWN
+    return Reach.SHARED if owner_id is None else Reach.ORGANIZATION
 
 
 def held_scopes(actor: Actor, organization: Organization) -> frozenset[str]:

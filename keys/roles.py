@@ -8,6 +8,7 @@ nothing here.
 """
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -85,6 +86,7 @@ SCOPE_DESCRIPTIONS = {
 
 # An organization's own scopes: a resource and an action, `orders:read`.
 CUSTOM_SCOPE_PATTERN = re.compile(r"[a-z][a-z0-9_.-]*(:[a-z0-9_.*-]+)+")
+MAX_SCOPE_LENGTH = 100
 
 
 @dataclass(frozen=True)
@@ -159,4 +161,17 @@ def scopes_granting(permission: Permission, reach: Reach) -> frozenset[str]:
     enough = reaches[reaches.index(reach) :]
     return frozenset(
         scope.value for scope, grants in GRANTS.items() if grants.get(permission) in enough
+    )
+
+
+def narrowest_scope(permission: Permission, held: Set[str], reach: Reach) -> str | None:
+    """Return of the scopes held the one that grants this so far and little else, or None."""
+    granting = scopes_granting(permission, reach) & held
+    return min(granting, key=lambda code: len(GRANTS[BuiltInScope(code)]), default=None)
+
+
+def is_scope_code(text: str) -> bool:
+    """Say whether the text could be the code of a scope, built-in or an organization's."""
+    return text in set(BuiltInScope) or (
+        len(text) <= MAX_SCOPE_LENGTH and CUSTOM_SCOPE_PATTERN.fullmatch(text) is not None
     )

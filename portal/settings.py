@@ -61,6 +61,14 @@ def positive_seconds(variable: str, default: int) -> int:
     return seconds
 
 
+def count_of(variable: str, default: int) -> int:
+    """Return a variable that is a whole number, not negative."""
+    count = env.int(variable, default=default)
+    if count < 0:
+        raise ImproperlyConfigured(f"{variable} is a whole number from 0.")
+    return count
+
+
 def parse_networks(variable: str) -> list[str]:
     """Return the canonical networks of a comma-separated variable."""
     try:
@@ -81,7 +89,7 @@ INSTALLED_APPS = [
     "keys",
     # Before the form templates of django.forms, so that ours are found first.
     "django.forms",
-    "django.contrib.admin",
+    "keys.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -245,6 +253,8 @@ PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 # How long tokens of the token exchange last. They stop with the key before that, at once.
 ACCESS_TOKEN_SECONDS = positive_seconds("ACCESS_TOKEN_SECONDS", default=86400)
 REFRESH_TOKEN_SECONDS = positive_seconds("REFRESH_TOKEN_SECONDS", default=86400)
+# How many of its latest judgements are kept of each key, for 30 days at most; 0: none.
+DECISIONS_KEPT_PER_KEY = count_of("DECISIONS_KEPT_PER_KEY", default=1000)
 # Larger request bodies answer 413; nothing the portal takes comes near it.
 API_MAX_BODY_BYTES = env.int("API_MAX_BODY_BYTES", default=65536)
 # Requests of one caller to the API; where they are counted (`memory://` is per process).

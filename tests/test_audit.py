@@ -199,6 +199,7 @@ def test_the_story_calls_every_service_that_changes_something(story):
         "ExchangeRefusedError",
         "verify_key",
         "authenticate_key",
+        "note_grant",
         # Tokens stand for a key that is there; they are uses of it.
         "exchange_request_token",
         "refresh_session",

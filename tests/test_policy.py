@@ -6,18 +6,22 @@ The expectations are written out by hand; nothing here is computed from roles.py
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
+from django.utils import timezone
 
 from keys import policy, services, snapshots
 from keys.models import (
     AllowedIP,
     APIKey,
     AuditEvent,
+    Decision,
     KeySecret,
     KeyUsage,
     Membership,
+    MinuteBucket,
     Organization,
     Role,
     Scope,
+    ScopeUse,
     ServerAddress,
     UsageBucket,
     User,
@@ -148,13 +152,24 @@ view_apikey          other_ip             .     .     .   .      x      x     x 
 view_apikey          secret               x     x     x   .      .      x     x    .    x      x     x      x     .     .      .      .      .
 view_apikey          totals               x     x     x   .      .      x     x    .    x      x     x      x     .     .      .      .      .
 view_apikey          usage_bucket         x     x     x   .      .      x     x    .    x      x     x      x     .     .      .      .      .
+view_apikey          minute_bucket        x     x     x   .      .      x     x    .    x      x     x      x     .     .      .      .      .
+view_apikey          scope_use            x     x     x   .      .      x     x    .    x      x     x      x     .     .      .      .      .
+view_apikey          decision             x     x     x   .      .      x     x    .    x      x     x      x     .     .      .      .      .
 view_apikey          colleagues_secret    x     x     .   .      .      x     x    .    x      .     .      x     .     .      .      .      .
 view_apikey          colleagues_totals    x     x     .   .      .      x     x    .    x      .     .      x     .     .      .      .      .
 """  # noqa: E501
 
 HEADER, *ROWS = [line.split() for line in TABLE.strip().splitlines() if line]
 ACTORS = HEADER[2:]
-PARTS_OF_A_KEY = (AllowedIP, KeySecret, KeyUsage, UsageBucket)
+PARTS_OF_A_KEY = (
+    AllowedIP,
+    Decision,
+    KeySecret,
+    KeyUsage,
+    MinuteBucket,
+    ScopeUse,
+    UsageBucket,
+)
 
 
 @pytest.fixture
@@ -202,7 +217,14 @@ def cast(owner, admin, developer, viewer, stranger, staff, superuser, acme, othe
     }
     for key in (*keys.values(), colleagues_key):
         services.verify_key(secret=key.secret, address=parse_address("203.0.113.1"))
-    objects["usage_bucket"] = UsageBucket.objects.get(key=keys["k.dev"])
+        ScopeUse.objects.create(key=key, code="READ", last_used_at=timezone.now())
+    for name, model in {
+        "usage_bucket": UsageBucket,
+        "minute_bucket": MinuteBucket,
+        "scope_use": ScopeUse,
+        "decision": Decision,
+    }.items():
+        objects[name] = model.objects.get(key=keys["k.dev"])
     actors = {
         "owner": owner,
         "admin": admin,

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 
 # Functions of settings.py that read the variable which is their first argument.
-READERS = {"required_secret", "parse_networks", "positive_seconds"}
+READERS = {"required_secret", "parse_networks", "positive_seconds", "count_of"}
 
 
 def variables_read() -> set[str]:

@@ -107,3 +107,36 @@ def test_an_organizations_scope_names_a_resource_and_an_action(code):
 def test_nothing_else_is_an_organizations_scope(code):
     """T2: above all nothing that could pose as a built-in scope, or as all of them."""
     assert not roles.CUSTOM_SCOPE_PATTERN.fullmatch(code)
+
+
+@pytest.mark.parametrize(
+    ("permission", "held", "reach", "scope"),
+    [
+        (Permission.VIEW_APIKEY, {"READ", "MANAGE"}, Reach.OWN, "READ"),
+        (Permission.VIEW_APIKEY, {"READ", "MANAGE"}, Reach.ORGANIZATION, "MANAGE"),
+        (Permission.VIEW_WORKSPACE, {"READ", "MANAGE"}, Reach.ORGANIZATION, "READ"),
+        (Permission.VIEW_APIKEY, {"READ"}, Reach.ORGANIZATION, None),
+        (Permission.ADD_ROLE, {"CREATE", "MANAGE", "orders:read"}, Reach.OWN, "MANAGE"),
+        (Permission.ADD_APIKEY, {"orders:read"}, Reach.OWN, None),
+        (Permission.LOCK_APIKEY, set(roles.BuiltInScope), Reach.OWN, None),
+    ],
+)
+def test_of_the_scopes_that_grant_something_the_narrowest_counts(permission, held, reach, scope):
+    assert roles.narrowest_scope(permission, held, reach) == scope
+
+
+@pytest.mark.parametrize(
+    ("text", "is_scope"),
+    [
+        ("READ", True),
+        ("orders:read", True),
+        ("read", False),
+        ("READ ", False),
+        ("", False),
+        ("a:" + "b" * 98, True),
+        ("a:" + "b" * 99, False),
+        ("kh_0123456789", False),
+    ],
+)
+def test_the_codes_of_scopes_are_known_by_their_form(text, is_scope):
+    assert roles.is_scope_code(text) is is_scope

@@ -8,9 +8,9 @@ from django.db.models import Model
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from keys import policy
+from keys import policy, services
 from keys.models import APIKey
-from keys.roles import Permission
+from keys.roles import Permission, Reach
 
 if TYPE_CHECKING:
     # REST framework imports this module while it is still loading its views.
@@ -33,12 +33,25 @@ class PolicyPermission(BasePermission):
             return True
         if declared is None or not isinstance(request.user, APIKey):
             return False
-        return declared == ANY_KEY or policy.allows(
-            request.user, Permission(declared), request.user.organization
-        )
+        if declared == ANY_KEY:
+            return True
+        permission = Permission(declared)
+        if not policy.allows(request.user, permission, request.user.organization):
+            return False
+        # A list holds what the widest of the caller's scopes reaches.
+        is_list = getattr(view, "action", None) == "list"
+        reaches = (Reach.OWN, Reach.ORGANIZATION) if is_list else (Reach.OWN,)
+        services.note_grant(verdict=request.auth, permission=permission, reaches=reaches)
+        return True
 
     def has_object_permission(self, request: Request, view: APIView, obj: Model) -> bool:
-        return policy.allows(request.user, Permission(declared_permission(view)), obj)
+        permission = Permission(declared_permission(view))
+        if not policy.allows(request.user, permission, obj):
+            return False
+        reach = policy.reach_needed(request.user, obj)
+        if reach is not Reach.OWN:
+            services.note_grant(verdict=request.auth, permission=permission, reaches=[reach])
+        return True
 
 
 def declared_permission(view: APIView) -> str | None:

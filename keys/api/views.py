@@ -1,6 +1,7 @@
 """What the dialects share: the envelope's hooks, and the life of a key over the services."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -24,7 +25,7 @@ from keys.api.errors import BodyTooLarge, Failure, LengthRequired
 from keys.api.permissions import ANYONE
 from keys.models import APIKey, AuditEvent, Organization
 from keys.roles import Permission
-from keys.services.audit import Origin, acting_from, current_origin
+from keys.services.audit import acting_from, current_origin
 
 
 class OnlyOneFormat(BaseContentNegotiation):
@@ -80,8 +81,13 @@ class Dialect(APIView):
     def dispatch(self, request: HttpRequest, *args, **kwargs) -> HttpResponse:
         # JSON and queries are UTF-8, whatever charset a content type names.
         request.encoding = "utf-8"
-        origin = current_origin()
-        with acting_from(Origin(AuditEvent.Door.API, origin.address, origin.request_id)):
+        origin = replace(
+            current_origin(),
+            door=AuditEvent.Door.API,
+            method=request.method or "",
+            path=request.path,
+        )
+        with acting_from(origin):
             return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args, **kwargs) -> None:

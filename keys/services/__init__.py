@@ -43,7 +43,7 @@ from keys.services.people import create_person, note_password_change, update_per
 from keys.services.rotation import retire_secret, rotate_key
 from keys.services.sessions import SessionTokens
 from keys.services.shared_secrets import reveal_shared_secret, rotate_shared_secret
-from keys.services.verifying import Verdict, authenticate_key, verify_key
+from keys.services.verifying import Verdict, authenticate_key, note_grant, verify_key
 
 __all__ = [
     "ExchangeRefusedError",
@@ -68,6 +68,7 @@ __all__ = [
     "exchange_request_token",
     "issue_key",
     "lock_key",
+    "note_grant",
     "note_password_change",
     "refresh_session",
     "remove_allowed_ip",

@@ -16,11 +16,16 @@ from keys.policy import Actor
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a change comes from: the door, and for a request its address and id."""
+    """Where a change comes from: the door, and for a request its address and id.
+
+    For a call to the API its method and path (without a query) too.
+    """
 
     door: AuditEvent.Door
     address: str | None = None
     request_id: str = ""
+    method: str = ""
+    path: str = ""
 
 
 # Outside of any request it is the operator's command line.

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from keys import encryption, snapshots, tokens, usage
-from keys.models import APIKey, KeySecret, Organization
+from keys.models import APIKey, Decision, KeySecret, Organization
 from keys.models.organizations import SLUG_PATTERN
 from keys.networks import Address
 from keys.policy import Actor
@@ -65,7 +65,13 @@ def exchange_request_token(
     if secret is None or not _is_named(secret, organization, request):
         raise ExchangeRefusedError("The organization has no such key of that name.")
     with transaction.atomic():
-        verdict = settle(secret, presented=request.appkey, address=address, user_agent=user_agent)
+        verdict = settle(
+            secret,
+            door=Decision.Door.EXCHANGE,
+            presented=request.appkey,
+            address=address,
+            user_agent=user_agent,
+        )
         if verdict.is_valid:
             usage.note_login(secret.key, now=now, address=str(address) if address else None)
     return sessions.open_session(_usable(secret, verdict), now=now), verdict
@@ -82,7 +88,13 @@ def refresh_session(
         secret, session_id = sessions.find_session(token, tokens.Kind.REFRESH)
     except tokens.InvalidTokenError as error:
         raise ExchangeRefusedError(str(error)) from None
-    verdict = settle(secret, presented=None, address=address, user_agent=user_agent)
+    verdict = settle(
+        secret,
+        door=Decision.Door.EXCHANGE,
+        presented=None,
+        address=address,
+        user_agent=user_agent,
+    )
     issued = sessions.open_session(
         _usable(secret, verdict), now=timezone.now(), session_id=session_id
     )

@@ -7,15 +7,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import cast
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from keys import secrets, snapshots, tokens, usage
-from keys.models import APIKey, KeySecret, Organization
+from keys import roles, secrets, snapshots, tokens, usage
+from keys.models import APIKey, Decision, KeySecret, Organization
 from keys.networks import Address
-from keys.services import sessions
+from keys.roles import Permission, Reach
+from keys.services import audit, sessions
+from keys.usage import Judgement
 from keys.verification import Code, Question, Snapshot, judge
 
 
@@ -43,12 +46,20 @@ def authenticate_key(*, secret: str, address: Address | None, user_agent: str = 
     of a key and is judged as that secret would be.
     """
     if not tokens.is_token(secret):
-        return verify_key(secret=secret, address=address, cost=Decimal(0), user_agent=user_agent)
+        return verify_key(
+            secret=secret,
+            address=address,
+            cost=Decimal(0),
+            user_agent=user_agent,
+            door=Decision.Door.API,
+        )
     try:
         row, _session_id = sessions.find_session(secret, tokens.Kind.ACCESS)
     except tokens.InvalidTokenError:
         return Verdict(Code.NOT_FOUND)
-    return settle(row, presented=None, address=address, user_agent=user_agent)
+    return settle(
+        row, door=Decision.Door.API, presented=None, address=address, user_agent=user_agent
+    )
 
 
 def verify_key(
@@ -60,6 +71,7 @@ def verify_key(
     byok_cost: Decimal = Decimal(0),
     user_agent: str = "",
     organization: Organization | None = None,
+    door: Decision.Door = Decision.Door.VERIFY,
 ) -> Verdict:
     """Judge a presented key, count the outcome and charge what it costs.
 
@@ -74,6 +86,7 @@ def verify_key(
         return Verdict(Code.NOT_FOUND)
     return settle(
         row,
+        door=door,
         presented=secret,
         address=address,
         scopes=scopes,
@@ -86,6 +99,7 @@ def verify_key(
 def settle(
     row: KeySecret,
     *,
+    door: Decision.Door,
     presented: str | None,
     address: Address | None,
     user_agent: str,
@@ -100,7 +114,8 @@ def settle(
     """
     now = timezone.now()
     snapshot = snapshots.take(row)
-    code = judge(snapshot, Question(now=now, address=address, scopes=frozenset(scopes)))
+    question = Question(now=now, address=address, scopes=frozenset(scopes))
+    code = judge(snapshot, question)
     with transaction.atomic():
         if code is Code.VALID and not usage.charge(
             row.key,
@@ -111,10 +126,41 @@ def settle(
             user_agent=user_agent,
         ):
             code = Code.LIMIT_EXCEEDED
-        usage.count(row, outcome=code, now=now, cost=cost, byok_cost=byok_cost)
+        origin = audit.current_origin()
+        is_own_api = door is Decision.Door.API
+        usage.record(
+            Judgement(
+                secret=row,
+                at=now,
+                outcome=code,
+                door=door,
+                address=str(address) if address else None,
+                user_agent=user_agent,
+                scopes=question.scopes,
+                cost=cost,
+                byok_cost=byok_cost,
+                method=origin.method if is_own_api else "",
+                path=origin.path if is_own_api else "",
+                request_id=origin.request_id,
+            )
+        )
         if code is Code.VALID:
             _note_use(row, presented, now)
     return Verdict(code, row.key, snapshot)
+
+
+def note_grant(
+    *, verdict: Verdict, permission: Permission, reaches: Iterable[Reach] = (Reach.OWN,)
+) -> None:
+    """Count which scopes let a key through to the portal: the narrowest it holds.
+
+    One for each of these `reaches`, where the permission is granted that far.
+    """
+    if verdict.key is None or verdict.snapshot is None:
+        return
+    held = verdict.snapshot.scopes
+    codes = {roles.narrowest_scope(permission, held, reach) for reach in reaches} - {None}
+    usage.note_scopes(verdict.key, cast(set[str], codes), now=timezone.now())
 
 
 def _note_use(row: KeySecret, secret: str | None, now: datetime) -> None:

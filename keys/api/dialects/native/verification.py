@@ -31,8 +31,7 @@ from keys.api.dialects.native.keys import PersonSerializer
 from keys.api.fields import Amount, Text
 from keys.api.permissions import ANYONE
 from keys.api.views import route
-from keys.models import APIKey
-from keys.models import Decision
+from keys.models import APIKey, Decision
 from keys.models.fields import AMOUNT_PLACES, MAX_AMOUNT
 from keys.models.usage import LimitReset
 from keys.roles import Permission
