@@ -89,7 +89,7 @@ INSTALLED_APPS = [
     "keys",
     # Before the form templates of django.forms, so that ours are found first.
     "django.forms",
-    "keys.apps.StaffAdminConfig",
+    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
