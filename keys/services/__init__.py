@@ -23,27 +23,30 @@ from keys.services.keys import (
 )
 from keys.services.members import add_member, remove_member, update_member
 from keys.services.organizations import (
-    add_server_address,
     create_organization,
-    create_role,
-    create_scope,
-    create_workspace,
-    delete_role,
-    delete_scope,
-    delete_workspace,
-    remove_server_address,
     resume_organization,
     suspend_organization,
     update_organization,
-    update_role,
-    update_scope,
-    update_workspace,
 )
 from keys.services.people import create_person, note_password_change, update_person
+from keys.services.roles import create_role, delete_role, reason_to_keep_role, update_role
 from keys.services.rotation import retire_secret, rotate_key
+from keys.services.scopes import create_scope, delete_scope, reason_to_keep_scope, update_scope
+from keys.services.server_addresses import (
+    add_server_address,
+    add_server_addresses,
+    remove_server_address,
+    update_server_address,
+)
 from keys.services.sessions import SessionTokens
 from keys.services.shared_secrets import reveal_shared_secret, rotate_shared_secret
 from keys.services.verifying import Verdict, authenticate_key, note_grant, verify_key
+from keys.services.workspaces import (
+    create_workspace,
+    delete_workspace,
+    reason_to_keep_workspace,
+    update_workspace,
+)
 
 __all__ = [
     "ExchangeRefusedError",
@@ -52,6 +55,7 @@ __all__ = [
     "add_allowed_ip",
     "add_member",
     "add_server_address",
+    "add_server_addresses",
     "assemble_netosecret",
     "authenticate_key",
     "change_allowed_ip",
@@ -70,6 +74,9 @@ __all__ = [
     "lock_key",
     "note_grant",
     "note_password_change",
+    "reason_to_keep_role",
+    "reason_to_keep_scope",
+    "reason_to_keep_workspace",
     "refresh_session",
     "remove_allowed_ip",
     "remove_member",
@@ -88,6 +95,7 @@ __all__ = [
     "update_person",
     "update_role",
     "update_scope",
+    "update_server_address",
     "update_workspace",
     "verify_key",
 ]
