@@ -1,6 +1,6 @@
 """Issue, change, lock and end API keys. Each: authorize, validate, write and audit as one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -25,7 +25,7 @@ from keys.models import (
 from keys.models.keys import Dialect
 from keys.policy import Actor
 from keys.roles import Permission
-from keys.services import audit, grants
+from keys.services import audit, grants, rows
 from keys.services.allowed_ips import Entry, build_allowed_ips, replace_allowed_ips
 from keys.services.changes import changing, describe, open_key
 from keys.services.rotation import add_secret, with_secret
@@ -113,11 +113,12 @@ def issue_key(
     )
     scope_rows = _resolve_grant(actor, organization, role, scopes)
     _validate(key, ["expires_at"])
-    rows = build_allowed_ips(key, entries)
+    allowed_rows = build_allowed_ips(key, entries)
     with transaction.atomic():
+        _hold(key, {"workspace", "role"}, scope_rows)
         _save_new(key, slug or _slug_of(name))
         key.scopes.set(scope_rows)
-        AllowedIP.objects.bulk_create(rows)
+        AllowedIP.objects.bulk_create(allowed_rows)
         grants.refuse_wider(actor, key, bounds.keys() | {"allowed_ips"})
         KeyUsage.objects.create(key=key)
         secret = add_secret(key)
@@ -193,6 +194,7 @@ def _apply(actor: Actor, key: APIKey, changes: dict[str, Any]) -> None:
     if scopes is not UNSAID:
         scopes = _resolve_grant(actor, key.organization, key.role, scopes)
     _validate(key, changes)
+    _hold(key, changes, () if scopes is UNSAID else scopes)
     save(key, update_fields=[*changes, "updated_at"])
     if scopes is not UNSAID:
         key.scopes.set(scopes)
@@ -274,6 +276,15 @@ def _resolve_grant(
     given = {scope.code for scope in role.scopes.all()} if role else codes
     grants.refuse_beyond(actor, organization, given)
     return [available[code] for code in sorted(codes)]
+
+
+def _hold(key: APIKey, fields: Collection[str], scopes: Iterable[Scope]) -> None:
+    """Keep what the key comes to refer to from being deleted at this moment."""
+    if "workspace" in fields:
+        rows.hold("workspace", [key.workspace])
+    if "role" in fields and key.role is not None:
+        rows.hold("role", [key.role])
+    rows.hold("scopes", scopes)
 
 
 def _shown(codes: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ from keys import policy
 from keys.models import Membership, Organization, Role, User
 from keys.policy import Actor
 from keys.roles import Permission
-from keys.services import audit
+from keys.services import audit, rows
 from keys.services.grants import refuse_beyond
 from keys.services.validation import save, validate
 
@@ -35,6 +35,7 @@ def add_member(
     membership = Membership(organization=organization, user=user, role=role, is_owner=is_owner)
     validate(membership)
     with transaction.atomic():
+        rows.hold("role", [role])
         save(membership)
         audit.record(
             actor=actor,
@@ -59,6 +60,7 @@ def update_member(*, actor: Actor, membership: Membership, **changes: Any) -> Me
         before = _describe(membership)
         if "role" in changes:
             _refuse_role_beyond(actor, membership.organization, changes["role"])
+            rows.hold("role", [changes["role"]])
             membership.role = changes["role"]
         if changes.get("is_owner", membership.is_owner) != membership.is_owner:
             policy.require(actor, Permission.OWN_ORGANIZATION, membership.organization)
@@ -103,8 +105,8 @@ def remove_member(*, actor: Actor, membership: Membership) -> None:
 def _open(actor: Actor, membership: Membership, permission: Permission) -> Membership:
     policy.require(actor, permission, membership)
     # The organization's row is what two changes of its owners meet at.
-    Organization.objects.select_for_update().get(pk=membership.organization_id)
-    membership = Membership.objects.select_for_update().get(pk=membership.pk)
+    rows.lock(membership.organization)
+    membership = rows.lock(membership)
     if membership.is_owner:
         policy.require(actor, Permission.OWN_ORGANIZATION, membership.organization)
     return membership
