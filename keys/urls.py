@@ -3,6 +3,7 @@
 from django.urls import URLPattern, URLResolver, include, path
 
 from keys.views import (
+    audit,
     home,
     issuing,
     key_changes,
@@ -28,6 +29,8 @@ key_urls: list[URLPattern | URLResolver] = [
 
 organization_urls: list[URLPattern | URLResolver] = [
     path("", home.organization_overview, name="overview"),
+    path("audit/", audit.audit_trail, name="audit"),
+    path("audit/export/", audit.audit_export, name="audit-export"),
     path("shared-secret/", shared_secret.shared_secret, name="shared-secret"),
     path("server-addresses/", server_addresses.server_addresses, name="server-addresses"),
     path(

@@ -161,6 +161,9 @@ LOCKED = "302 404 403 403 403 404 302"
 PAGES = {
     "GET keys:home": ("302 302 302 302 302 302 200", None),
     "GET keys:overview": (PAGE, None),
+    "GET keys:audit": ("302 403 403 200 200 404 200", None),
+    "POST keys:audit": ("302 403 403 302 302 404 302", {"actor": "owner"}),
+    "GET keys:audit-export": ("302 403 403 200 200 404 200", None),
     "GET keys:list": (PAGE, None),
     "POST keys:search": ("302 302 302 302 302 404 302", {"search": "x"}),
     "GET keys:create": ("302 403 200 200 200 404 403", None),

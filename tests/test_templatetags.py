@@ -9,9 +9,6 @@ from django.test import RequestFactory
 from django.utils import timezone
 
 from keys import services
-from keys.models import AuditEvent
-from keys.networks import parse_address
-from keys.templatetags.audit import action, differences
 from keys.templatetags.charts import GROUPS, outcome_chart, sparkline
 from keys.templatetags.dates import relative
 from keys.templatetags.outcomes import outcome
@@ -140,30 +137,3 @@ def test_chart_without_use_is_no_division_by_zero():
     assert "<table" not in html
     assert sparkline([])["accepted"] == 0
     assert "No use" in render("{% load charts %}{% sparkline days %}", days=[])
-
-
-@pytest.mark.django_db
-def test_changes_are_told_by_field(owner, acme, key):
-    services.update_key(actor=owner, key=key, name="Front", allowed_ips=["192.0.2.1"])
-    event = AuditEvent.objects.filter(action="apikey.updated").get()
-    assert action(event) == "changed the key"
-    assert ("Name", "Backend", "Front") in differences(event)
-    assert ("Allowed IPs", "none", "192.0.2.1") in differences(event)
-
-
-@pytest.mark.django_db
-def test_no_action_on_keys_is_without_words(developer, owner, staff, acme, key):
-    services.verify_key(secret=key.secret, address=parse_address("192.0.2.1"))
-    services.rotate_key(actor=developer, key=key, overlap=timedelta(hours=1))
-    services.retire_secret(actor=developer, secret=key.secrets.get(retires_at__isnull=False))
-    services.update_key(actor=developer, key=key, name="Front")
-    services.disable_key(actor=developer, key=key)
-    services.enable_key(actor=developer, key=key)
-    services.lock_key(actor=staff, key=key)
-    services.unlock_key(actor=staff, key=key)
-    services.revoke_key(actor=developer, key=key)
-    events = AuditEvent.objects.filter(object_type="apikey", object_id=str(key.pk))
-    told = [action(event) for event in events]
-    assert len(told) == 9
-    assert len(set(told)) == 9
-    assert all(" " in words for words in told)

@@ -1,68 +1,288 @@
-"""Audit events in words."""
+"""Audit events in words: what was done as a sentence, what it changed field by field."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django import template
-from django.utils.text import capfirst
+from django.apps import apps
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator, capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
-from keys.models import APIKey, AuditEvent
+from keys.models import AuditEvent
+from keys.templatetags.dates import exact
 
 register = template.Library()
 
-_ACTIONS = {
-    "apikey.issued": gettext_lazy("issued the key"),
-    "apikey.updated": gettext_lazy("changed the key"),
-    "apikey.rotated": gettext_lazy("rotated the secret"),
-    "apikey.secret_retired": gettext_lazy("ended an overlap"),
-    "apikey.disabled": gettext_lazy("disabled the key"),
-    "apikey.enabled": gettext_lazy("enabled the key"),
-    "apikey.revoked": gettext_lazy("revoked the key"),
-    "apikey.locked": gettext_lazy("locked the key"),
-    "apikey.unlocked": gettext_lazy("unlocked the key"),
-    "organization.shared_secret_revealed": gettext_lazy("saw the shared secret of"),
-    "organization.shared_secret_rotated": gettext_lazy("replaced the shared secret of"),
+# Whole sentences, as languages order their parts differently.
+_SENTENCES = {
+    "apikey.issued": gettext_lazy("{actor} issued the key {object}"),
+    "apikey.updated": gettext_lazy("{actor} changed the key {object}"),
+    "apikey.rotated": gettext_lazy("{actor} rotated the secret of {object}"),
+    "apikey.secret_retired": gettext_lazy("{actor} ended an old secret of {object}"),
+    "apikey.disabled": gettext_lazy("{actor} disabled the key {object}"),
+    "apikey.enabled": gettext_lazy("{actor} enabled the key {object}"),
+    "apikey.revoked": gettext_lazy("{actor} revoked the key {object}"),
+    "apikey.locked": gettext_lazy("{actor} locked the key {object}"),
+    "apikey.unlocked": gettext_lazy("{actor} unlocked the key {object}"),
+    "organization.created": gettext_lazy("{actor} created the organization {object}"),
+    "organization.updated": gettext_lazy("{actor} changed the organization {object}"),
+    "organization.suspended": gettext_lazy("{actor} suspended the organization {object}"),
+    "organization.resumed": gettext_lazy("{actor} let the organization {object} work again"),
+    "organization.shared_secret_revealed": gettext_lazy(
+        "{actor} saw the shared secret of {object}"
+    ),
+    "organization.shared_secret_rotated": gettext_lazy(
+        "{actor} replaced the shared secret of {object}"
+    ),
+    "workspace.created": gettext_lazy("{actor} added the workspace {object}"),
+    "workspace.updated": gettext_lazy("{actor} changed the workspace {object}"),
+    "workspace.deleted": gettext_lazy("{actor} deleted the workspace {object}"),
+    "scope.created": gettext_lazy("{actor} defined the scope {object}"),
+    "scope.updated": gettext_lazy("{actor} changed the scope {object}"),
+    "scope.deleted": gettext_lazy("{actor} deleted the scope {object}"),
+    "role.created": gettext_lazy("{actor} defined the role {object}"),
+    "role.updated": gettext_lazy("{actor} changed the role {object}"),
+    "role.deleted": gettext_lazy("{actor} deleted the role {object}"),
+    "membership.created": gettext_lazy("{actor} added the member {object}"),
+    "membership.updated": gettext_lazy("{actor} changed the membership of {object}"),
+    "membership.deleted": gettext_lazy("{actor} removed the member {object}"),
+    "serveraddress.created": gettext_lazy("{actor} added the server address {object}"),
+    "serveraddress.deleted": gettext_lazy("{actor} removed the server address {object}"),
+    "user.created": gettext_lazy("{actor} created the account {object}"),
+    "user.updated": gettext_lazy("{actor} changed the account {object}"),
+    "user.password_changed": gettext_lazy("{actor} set another password for {object}"),
+    "demo.created": gettext_lazy("{actor} filled {object} with demo data"),
+}
+_OTHER = gettext_lazy("{actor}: {action} {object}")
+
+# On the page of the key itself, which need not be named again.
+_SENTENCES_HERE = {
+    "apikey.issued": gettext_lazy("{actor} issued the key"),
+    "apikey.updated": gettext_lazy("{actor} changed the key"),
+    "apikey.rotated": gettext_lazy("{actor} rotated the secret"),
+    "apikey.secret_retired": gettext_lazy("{actor} ended an old secret"),
+    "apikey.disabled": gettext_lazy("{actor} disabled the key"),
+    "apikey.enabled": gettext_lazy("{actor} enabled the key"),
+    "apikey.revoked": gettext_lazy("{actor} revoked the key"),
+    "apikey.locked": gettext_lazy("{actor} locked the key"),
+    "apikey.unlocked": gettext_lazy("{actor} unlocked the key"),
 }
 
-
-_VERBS = {
-    "created": gettext_lazy("created"),
-    "updated": gettext_lazy("changed"),
-    "deleted": gettext_lazy("deleted"),
+_ICONS = {
+    "issued": "plus",
+    "created": "plus",
+    "updated": "pencil",
+    "deleted": "minus",
+    "rotated": "arrow-path",
+    "shared_secret_rotated": "arrow-path",
+    "shared_secret_revealed": "eye",
+    "secret_retired": "clock",
+    "disabled": "pause",
+    "enabled": "play",
+    "resumed": "play",
+    "revoked": "x-mark",
+    "locked": "lock-closed",
+    "suspended": "lock-closed",
+    "unlocked": "lock-open",
+    "password_changed": "key",
 }
+_GRAVE = {"revoked", "locked", "suspended", "deleted"}
+
+# Of something new or gone, all that it was is recorded; of a change, [old, new] by field.
+_RECORDS_WHOLE = {"issued", "created", "deleted"}
+
+# What events record beside the fields of a model.
+_MORE_LABELS = {
+    "allowed_ips": gettext_lazy("allowed IPs"),
+    "label": gettext_lazy("secret"),
+    "old_secret_works_until": gettext_lazy("old secret works until"),
+    "quiet_hours": gettext_lazy("ends when quiet for"),
+    "reason": gettext_lazy("reason"),
+    "user": gettext_lazy("person"),
+    "owner": gettext_lazy("owner"),
+    "scopes": gettext_lazy("scopes"),
+}
+_MORE_MOMENTS = {"old_secret_works_until"}
+_DAYS, _HOURS = {"rotation_days"}, {"quiet_hours"}
+
+_LONGEST_VALUE = 160
+_LONGEST_LIST = 6
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What an event says of one field, in words.
+
+    A change has `old` and `new`; of a list, what it gained and lost. Where something is
+    recorded as it was made, there is only `new`.
+    """
+
+    label: str
+    new: str = ""
+    old: str | None = None
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return it as one line of plain text."""
+        if self.added or self.removed:
+            parts = [f"+ {each}" for each in self.added] + [f"− {each}" for each in self.removed]
+            return f"{self.label}: {', '.join(parts)}"
+        change = self.new if self.old is None else f"{self.old} → {self.new}"
+        return f"{self.label}: {change}"
 
 
 @register.filter
-def action(event: AuditEvent) -> str:
-    """Return what was done, in words; an action without any stays as it is recorded."""
-    verb = event.action.rpartition(".")[2]
-    return str(_ACTIONS.get(event.action) or _VERBS.get(verb) or verb.replace("_", " "))
+def sentence(event: AuditEvent) -> SafeString:
+    """Say who did what to what. A key is linked where the view gave its event `object_url`."""
+    return _fill(_SENTENCES.get(event.action) or _OTHER, event)
 
 
 @register.filter
-def differences(event: AuditEvent) -> list[tuple[str, str, str]]:
-    """Return (field, old, new) of each field that an event changed."""
-    if event.action == "apikey.issued":
-        return []
-    return [
-        (_field_label(field), _words(change[0]), _words(change[1]))
-        for field, change in event.changes.items()
-        if isinstance(change, list) and len(change) == 2
-    ]
+def sentence_here(event: AuditEvent) -> SafeString:
+    """Say who did what, on the page of what they did it to."""
+    return _fill(_SENTENCES_HERE.get(event.action) or _SENTENCES.get(event.action) or _OTHER, event)
 
 
-def _field_label(field: str) -> str:
-    labels = {each.name: each.verbose_name for each in APIKey._meta.get_fields() if each.concrete}
-    labels["allowed_ips"] = _("allowed IPs")
-    return capfirst(str(labels.get(field, field.replace("_", " "))))
+@register.filter
+def icon(event: AuditEvent) -> str:
+    """Return the name of the icon that stands for what was done."""
+    return _ICONS.get(_verb(event), "bolt")
 
 
-def _words(value: Any) -> str:
+@register.filter
+def is_grave(event: AuditEvent) -> bool:
+    """Say whether something was ended or stopped."""
+    return _verb(event) in _GRAVE
+
+
+@register.filter
+def is_whole(event: AuditEvent) -> bool:
+    """Say whether an event records all of what was made or ended, not a change of it."""
+    return _verb(event) in _RECORDS_WHOLE
+
+
+@register.filter
+def differences(event: AuditEvent) -> list[Difference]:
+    """Return what the event says of each field; of what is new, only what was said."""
+    if is_whole(event):
+        return [
+            Difference(_label(event, field), _words(event, field, value))
+            for field, value in event.changes.items()
+            if value not in (None, "", [], False)
+        ]
+    return [_difference(event, field, value) for field, value in event.changes.items()]
+
+
+def plain_sentence(event: AuditEvent) -> str:
+    """Return the sentence without any markup."""
+    text = str(_SENTENCES.get(event.action) or _OTHER)
+    return text.format(actor=_actor(event), object=_object(event), action=event.action)
+
+
+def _fill(text: str | Promise, event: AuditEvent) -> SafeString:
+    url = getattr(event, "object_url", "")
+    return format_html(
+        str(text),
+        actor=_marked_actor(event),
+        object=format_html('<a href="{}">{}</a>', url, _object(event))
+        if url
+        else format_html("<strong>{}</strong>", _object(event)),
+        action=event.action,
+    )
+
+
+def _marked_actor(event: AuditEvent) -> SafeString:
+    if event.actor_key_id is None:
+        return format_html("<strong>{}</strong>", _actor(event))
+    return format_html(
+        '<strong>{}</strong> <span class="tag">{}</span>', _actor(event), _("API key")
+    )
+
+
+def _actor(event: AuditEvent) -> str:
+    if event.actor_user_id is None and event.actor_key_id is None:
+        return _("The operator")
+    return event.actor_label
+
+
+def _object(event: AuditEvent) -> str:
+    if event.object_type == "membership":
+        # Labelled with the role that they had then, which is not who they are.
+        person = event.changes.get("user")
+        return person if isinstance(person, str) else event.object_label.rpartition(" (")[0]
+    return event.object_label
+
+
+def _verb(event: AuditEvent) -> str:
+    return event.action.rpartition(".")[2]
+
+
+def _difference(event: AuditEvent, field: str, value: Any) -> Difference:
+    label = _label(event, field)
+    if not (isinstance(value, list) and len(value) == 2):
+        return Difference(label, _words(event, field, value))
+    old, new = value
+    if isinstance(old, list) and isinstance(new, list):
+        return Difference(
+            label,
+            added=_short([str(each) for each in new if each not in old]),
+            removed=_short([str(each) for each in old if each not in new]),
+        )
+    return Difference(label, _words(event, field, new), _words(event, field, old))
+
+
+def _label(event: AuditEvent, field: str) -> str:
+    described = _field_of(event, field)
+    label = described.verbose_name if described else _MORE_LABELS.get(field)
+    return capfirst(str(label or field.replace("_", " ")))
+
+
+def _words(event: AuditEvent, field: str, value: Any) -> str:
+    described = _field_of(event, field)
     if value is None or value == [] or value == "":
         return _("none")
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return str(value)
+        return ", ".join(_short([str(each) for each in value]))
+    if field in _MORE_MOMENTS or isinstance(described, models.DateTimeField):
+        return _moment(str(value))
+    if field in _DAYS and isinstance(value, int):
+        return ngettext("%d day", "%d days", value) % value
+    if field in _HOURS and isinstance(value, int):
+        return ngettext("%d hour", "%d hours", value) % value
+    choices = dict(described.flatchoices) if described else {}
+    return str(choices.get(value) or Truncator(str(value)).chars(_LONGEST_VALUE))
+
+
+def _field_of(event: AuditEvent, name: str) -> models.Field | None:
+    """Return the model's field of that name, if it says in words what it is."""
+    if name in _MORE_LABELS:
+        return None
+    try:
+        field = apps.get_model("keys", event.object_type)._meta.get_field(name)
+    except (LookupError, FieldDoesNotExist):
+        return None
+    return field if isinstance(field, models.Field) else None
+
+
+def _moment(text: str) -> str:
+    try:
+        return exact(datetime.fromisoformat(text))
+    except ValueError:
+        return text
+
+
+def _short(values: list[str]) -> tuple[str, ...]:
+    if len(values) <= _LONGEST_LIST:
+        return tuple(values)
+    shown, rest = values[: _LONGEST_LIST - 1], len(values) - _LONGEST_LIST + 1
+    return (*shown, ngettext("%d more", "%d more", rest) % rest)

@@ -67,3 +67,16 @@ def when(moment: datetime) -> SafeString:
 def on(moment: datetime) -> SafeString:
     """Show a moment exactly, with its zone."""
     return format_html('<time datetime="{}">{}</time>', moment.isoformat(), exact(moment))
+
+
+@register.simple_tag
+def clock(moment: datetime) -> SafeString:
+    """Show the time of a day that is said elsewhere, the exact moment as its title."""
+    local = timezone.localtime(moment)
+    return format_html(
+        '<time datetime="{}" title="{}">{} {}</time>',
+        moment.isoformat(),
+        exact(moment),
+        date_format(local, "H:i"),
+        local.tzname(),
+    )

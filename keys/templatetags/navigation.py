@@ -46,6 +46,12 @@ TABS = (
     Place("overview", _("Overview"), "squares-2x2"),
     Place("list", _("API keys"), "key", frozenset(_OF_ONE_KEY)),
     Place(
+        "audit",
+        _("Audit trail"),
+        "clipboard-document-list",
+        permission=Permission.VIEW_AUDITEVENT,
+    ),
+    Place(
         SETTINGS[0].url_name,
         _("Settings"),
         "cog-6-tooth",

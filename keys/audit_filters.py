@@ -1,0 +1,161 @@
+"""Which events of an audit trail are shown, and which page of them.
+
+What an actor may see at all is the policy's question: the queryset comes narrowed already.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import django_filters
+from django import forms
+from django.db.models import Q, QuerySet
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from keys import policy
+from keys.models import APIKey, AuditEvent
+
+PAGE_SIZE = 50
+
+# What was done, by what it was done to.
+ACTIONS: list[tuple[str | Promise, list[tuple[str, str | Promise]]]] = [
+    (
+        _("API keys"),
+        [
+            ("apikey.issued", _("Key issued")),
+            ("apikey.updated", _("Key changed")),
+            ("apikey.rotated", _("Secret rotated")),
+            ("apikey.secret_retired", _("Old secret ended")),
+            ("apikey.disabled", _("Key disabled")),
+            ("apikey.enabled", _("Key enabled")),
+            ("apikey.revoked", _("Key revoked")),
+            ("apikey.locked", _("Key locked by staff")),
+            ("apikey.unlocked", _("Key unlocked by staff")),
+        ],
+    ),
+    (
+        _("Members"),
+        [
+            ("membership.created", _("Member added")),
+            ("membership.updated", _("Membership changed")),
+            ("membership.deleted", _("Member removed")),
+        ],
+    ),
+    (
+        _("Roles and scopes"),
+        [
+            ("role.created", _("Role defined")),
+            ("role.updated", _("Role changed")),
+            ("role.deleted", _("Role deleted")),
+            ("scope.created", _("Scope defined")),
+            ("scope.updated", _("Scope changed")),
+            ("scope.deleted", _("Scope deleted")),
+        ],
+    ),
+    (
+        _("Organization"),
+        [
+            ("organization.created", _("Organization created")),
+            ("organization.updated", _("Organization changed")),
+            ("organization.suspended", _("Organization suspended")),
+            ("organization.resumed", _("Organization resumed")),
+            ("organization.shared_secret_revealed", _("Shared secret seen")),
+            ("organization.shared_secret_rotated", _("Shared secret replaced")),
+            ("workspace.created", _("Workspace added")),
+            ("workspace.updated", _("Workspace changed")),
+            ("workspace.deleted", _("Workspace deleted")),
+            ("serveraddress.created", _("Server address added")),
+            ("serveraddress.deleted", _("Server address removed")),
+        ],
+    ),
+]
+
+_ID = re.compile(r"[1-9][0-9]{0,17}")
+
+
+def _date_input() -> forms.DateInput:
+    return forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+
+
+class AuditFilter(django_filters.FilterSet):
+    """Narrows an audit trail for people. `request.user` says whose keys may be asked for."""
+
+    actor = django_filters.CharFilter(
+        field_name="actor_label", lookup_expr="icontains", max_length=200, label=_("Who")
+    )
+    action = django_filters.ChoiceFilter(choices=ACTIONS, empty_label=_("Anything"), label=_("Did"))
+    object = django_filters.CharFilter(
+        field_name="object_label", lookup_expr="icontains", max_length=200, label=_("To what")
+    )
+    door = django_filters.ChoiceFilter(
+        choices=AuditEvent.Door.choices, empty_label=_("Any"), label=_("Through")
+    )
+    since = django_filters.DateFilter(
+        method="filter_since", widget=_date_input(), label=_("From (UTC)")
+    )
+    until = django_filters.DateFilter(
+        method="filter_until", widget=_date_input(), label=_("To (UTC)")
+    )
+    key = django_filters.CharFilter(method="filter_key", max_length=24, label=_("Key"))
+
+    class Meta:
+        model = AuditEvent
+        fields: list[str] = []
+
+    def filter_since(self, queryset, name, value):
+        return queryset.filter(at__gte=_midnight(value))
+
+    def filter_until(self, queryset, name, value):
+        """Keep what happened on that day too."""
+        return queryset if value == date.max else queryset.filter(at__lt=_midnight(value, days=1))
+
+    def filter_key(self, queryset, name, value):
+        """Find what was done to the key with that identifier, and what was done with it."""
+        keys = policy.visible(self.request.user, APIKey.objects.filter(identifier=value))
+        pk = keys.values_list("pk", flat=True).first()
+        if pk is None:
+            return queryset.none()
+        of_key = Q(object_type=APIKey._meta.model_name, object_id=str(pk))
+        return queryset.filter(of_key | Q(actor_key=pk))
+
+
+@dataclass(frozen=True)
+class EventPage:
+    """Some events, the newest first, and the ids from which newer and older ones are reached."""
+
+    events: list[AuditEvent]
+    before: int | None
+    after: int | None
+
+
+def take_events(
+    events: QuerySet[AuditEvent], *, after: str = "", before: str = "", size: int = PAGE_SIZE
+) -> EventPage:
+    """Return the events older than the id `after`, or newer than `before`; never counts them all.
+
+    Without an id, or with what is none, it is the newest page.
+    """
+    backwards = bool(_ID.fullmatch(before))
+    is_inside = backwards or bool(_ID.fullmatch(after))
+    if backwards:
+        events = events.filter(pk__gt=int(before)).order_by("pk")
+    elif is_inside:
+        events = events.filter(pk__lt=int(after)).order_by("-pk")
+    else:
+        events = events.order_by("-pk")
+    found = list(events[: size + 1])
+    has_more = len(found) > size
+    found = found[:size]
+    if backwards:
+        found.reverse()
+    has_newer, has_older = (has_more, True) if backwards else (is_inside, has_more)
+    return EventPage(
+        found,
+        before=found[0].pk if found and has_newer else None,
+        after=found[-1].pk if found and has_older else None,
+    )
+
+
+def _midnight(day: date, *, days: int = 0) -> datetime:
+    return datetime.combine(day + timedelta(days=days), time(), UTC)

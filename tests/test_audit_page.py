@@ -1,0 +1,266 @@
+"""The audit trail as people read it: who may, what it says, how it is narrowed and taken away."""
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from django.test import Client
+from django.urls import reverse
+
+from keys import policy, services
+from keys.audit_filters import ACTIONS, take_events
+from keys.models import AuditEvent
+from keys.templatetags import audit
+from tests.test_audit import story  # noqa: F401 - a fixture: every service that changes something
+
+pytestmark = pytest.mark.django_db
+
+
+def sign_in(person) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def trail(organization, page="audit") -> str:
+    return reverse(f"keys:{page}", args=[organization.slug])
+
+
+def text_of(response) -> str:
+    return response.content.decode()
+
+
+def table_of(response) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(response.getvalue().decode())))
+
+
+# In words
+
+
+def test_every_action_is_told_as_a_sentence(story, acme):  # noqa: F811
+    for _action, _actor, call in story[1]:
+        call()
+    for event in AuditEvent.objects.all():
+        sentence = audit.plain_sentence(event)
+        assert event.action in audit._SENTENCES, event.action
+        assert event.action not in sentence
+        assert sentence.startswith((event.actor_label, "The operator"))
+
+
+def test_what_the_filter_offers_has_a_sentence_and_the_other_way_round():
+    offered = {action for _group, choices in ACTIONS for action, _label in choices}
+    of_organizations = {each for each in audit._SENTENCES if not each.startswith(("user.", "demo"))}
+    assert offered == of_organizations
+
+
+def test_change_is_told_by_field(owner, acme, key):
+    expiry = datetime(2030, 1, 2, 3, 4, tzinfo=UTC)
+    services.update_key(
+        actor=owner, key=key, name="Front", expires_at=expiry, scopes=["READ"], limit_reset="daily"
+    )
+    told = set(map(str, audit.differences(AuditEvent.objects.first())))
+    assert told == {
+        "Name: Backend → Front",
+        "Expires: none → 2 Jan 2030, 03:04 UTC",
+        "Scopes: − CREATE, − DELETE, − UPDATE",
+        "Limit resets: none → every day",
+    }
+
+
+def test_long_list_is_told_short(owner, acme, key):
+    services.update_key(
+        actor=owner, key=key, allowed_ips=[f"192.0.2.{number}" for number in range(1, 20)]
+    )
+    (told,) = audit.differences(AuditEvent.objects.first())
+    first_five = [f"192.0.2.{number}" for number in range(1, 6)]
+    assert told.added == (*first_five, "14 more")
+
+
+def test_what_was_made_is_told_without_what_it_has_not(developer, acme, key):
+    event = AuditEvent.objects.get(action="apikey.issued")
+    labels = {each.label for each in audit.differences(event)}
+    assert {"Name", "Scopes", "Owner", "Secret"} <= labels
+    assert not labels & {"Expires", "Allowed IPs", "Disabled", "Limit"}
+
+
+def test_role_of_two_scopes_is_no_change_from_one_to_the_other(owner, acme):
+    services.create_role(
+        actor=owner, organization=acme, name="clerk", scopes=_scopes("READ", "CREATE")
+    )
+    told = map(str, audit.differences(AuditEvent.objects.first()))
+    assert "Scopes: CREATE, READ" in told
+
+
+def test_member_is_named_without_the_role_of_that_day(owner, acme, developer):
+    event = AuditEvent.objects.filter(action="membership.created").get()
+    assert audit.plain_sentence(event) == "The operator added the member developer@acme.example"
+
+
+def test_names_are_text_in_a_sentence(owner, acme):
+    services.create_workspace(actor=owner, organization=acme, name="<b>{actor}</b>")
+    event = AuditEvent.objects.first()
+    assert "&lt;b&gt;{actor}&lt;/b&gt;" in audit.sentence(event)
+
+
+def _scopes(*codes):
+    from keys.models import Scope
+
+    return list(Scope.objects.filter(organization=None, code__in=codes))
+
+
+# The page
+
+
+def test_admin_reads_the_trail_and_developer_is_told_that_they_may_not(admin, developer, acme, key):
+    page = text_of(sign_in(admin).get(trail(acme)))
+    assert "issued the key" in page
+    assert reverse("keys:detail", args=["acme", key.identifier]) in page
+    client = sign_in(developer)
+    assert client.get(trail(acme)).status_code == 403
+    assert trail(acme) not in text_of(client.get(reverse("keys:overview", args=["acme"])))
+
+
+def test_trail_of_another_organization_is_nowhere_in_it(owner, acme, other, strangers_key):
+    """T10."""
+    assert "Elsewhere" not in text_of(sign_in(owner).get(trail(acme)))
+    response = sign_in(owner).get(trail(acme), {"key": strangers_key.identifier})
+    assert response.context["page"].events == []
+
+
+def test_trail_is_narrowed_by_who_what_where_and_when(owner, admin, developer, acme, key):
+    with time_machine.travel(datetime(2020, 2, 28, 23, 59, tzinfo=UTC)):
+        services.disable_key(actor=admin, key=key)
+    client = sign_in(admin)
+
+    def found(**filters) -> list[str]:
+        return [event.action for event in client.get(trail(acme), filters).context["page"].events]
+
+    assert found(actor="ADMIN@") == ["apikey.disabled"]
+    assert found(action="apikey.issued") == ["apikey.issued"]
+    assert found(object="back", action="apikey.disabled") == ["apikey.disabled"]
+    assert found(door="page") == []
+    assert found(since="2020-02-28", until="2020-02-28") == ["apikey.disabled"]
+    assert found(until="2020-02-27") == []
+    assert "apikey.disabled" not in found(since="2020-02-29", until="9999-12-31")
+    assert found(key=key.identifier) == ["apikey.disabled", "apikey.issued"]
+
+
+def test_what_a_key_did_is_found_with_what_was_done_to_it(owner, acme, manage_key):
+    services.issue_key(actor=manage_key, organization=acme, name="Child")
+    page = sign_in(owner).get(trail(acme), {"key": manage_key.identifier})
+    labels = [event.object_label for event in page.context["page"].events]
+    assert labels == ["Child", "Management"]
+    assert "To or with the key Management" in text_of(page)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("action", "nonsense"),
+        ("door", "window"),
+        ("since", "yesterday"),
+        ("until", "2020-13-45"),
+        ("actor", "a\0b"),
+        ("object", "x" * 201),
+        ("key", "x" * 25),
+    ],
+)
+def test_odd_filter_is_named_and_left_out(name, value, owner, acme, key):
+    response = sign_in(owner).get(trail(acme), {name: value})
+    assert response.status_code == 200
+    assert "That part of the filter was left out" in text_of(response)
+    assert response.context["page"].events
+
+
+@pytest.mark.parametrize("place", ["zzz", "\0", "-1", "0", "9" * 400, "1.5"])
+def test_trail_begins_anew_at_a_place_that_is_none(place, owner, acme, key):
+    for side in ("after", "before"):
+        response = sign_in(owner).get(trail(acme), {side: place})
+        assert response.status_code == 200
+        assert response.context["page"].events
+
+
+def test_trail_is_paged_forth_and_back(owner, acme):
+    for number in range(9):
+        services.create_workspace(actor=owner, organization=acme, name=f"Lab {number}")
+    events = acme.audit_events.all()
+    everything = list(events)
+    first = take_events(events, size=4)
+    second = take_events(events, size=4, after=str(first.after))
+    third = take_events(events, size=4, after=str(second.after))
+    assert [*first.events, *second.events, *third.events] == everything
+    assert (first.before, third.after) == (None, None)
+    assert take_events(events, size=4, before=str(third.before)) == second
+    assert take_events(events, size=4, before=str(second.before)).before is None
+
+
+def test_filter_typed_into_the_form_gets_an_address_of_its_own(owner, acme, key):
+    response = sign_in(owner).post(trail(acme), {"actor": " owner ", "door": "", "nonsense": "x"})
+    assert response.url == trail(acme) + "?actor=owner"
+
+
+def test_secret_typed_into_the_form_gets_into_no_address(owner, acme, key):
+    response = sign_in(owner).post(trail(acme), {"object": key.secret, "door": "page"})
+    assert response.url == trail(acme) + "?door=page"
+
+
+def test_htmx_gets_the_events_alone(owner, acme, key):
+    response = sign_in(owner).get(trail(acme), headers={"HX-Request": "true"})
+    assert "issued the key" in text_of(response)
+    assert "<html" not in text_of(response)
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_trail_asks_the_database_as_often_for_many_events(
+    count, owner, acme, django_assert_max_num_queries
+):
+    for number in range(count):
+        services.issue_key(actor=owner, organization=acme, name=f"Key {number}")
+    client = sign_in(owner)
+    client.get(trail(acme))
+    with django_assert_max_num_queries(12):
+        assert client.get(trail(acme)).status_code == 200
+
+
+# As a file
+
+
+def test_file_holds_what_the_filter_lets_through(owner, acme, key):
+    services.disable_key(actor=owner, key=key)
+    response = sign_in(owner).get(trail(acme, "audit-export"), {"action": "apikey.disabled"})
+    assert response["Content-Type"].startswith("text/csv")
+    assert response["Content-Disposition"] == 'attachment; filename="acme-audit-trail.csv"'
+    (row,) = table_of(response)
+    assert row["What happened"] == "owner@acme.example disabled the key Backend"
+    assert row["Changes"] == "Disabled: no → yes"
+    assert (row["Action"], row["Object"]) == ("apikey.disabled", "Backend")
+    moment = datetime.fromisoformat(row["When (UTC)"])
+    assert abs(moment - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_file_holds_more_than_a_page(owner, acme):
+    for number in range(60):
+        services.create_workspace(actor=owner, organization=acme, name=f"Lab {number}")
+    rows = table_of(sign_in(owner).get(trail(acme, "audit-export")))
+    assert len(rows) == acme.audit_events.count() > 60
+
+
+def test_nothing_in_the_file_is_run_by_a_spreadsheet(owner, acme):
+    services.create_workspace(actor=owner, organization=acme, name='=HYPERLINK("http://x")')
+    rows = table_of(
+        sign_in(owner).get(trail(acme, "audit-export"), {"action": "workspace.created"})
+    )
+    assert rows[0]["Object"] == '\'=HYPERLINK("http://x")'
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in rows[0].values())
+
+
+def test_who_may_not_read_the_trail_gets_no_file(developer, stranger, acme):
+    assert sign_in(developer).get(trail(acme, "audit-export")).status_code == 403
+    assert sign_in(stranger).get(trail(acme, "audit-export")).status_code == 404
+
+
+def test_staff_read_the_trail_of_every_organization(staff, acme, key):
+    assert policy.allows(staff, "keys.view_auditevent", acme)
+    assert "issued the key" in text_of(sign_in(staff).get(trail(acme)))
