@@ -20,6 +20,8 @@ class Permission(StrEnum):
     CHANGE_ORGANIZATION = "keys.change_organization"
     # Say who the owners of an organization are.
     OWN_ORGANIZATION = "keys.own_organization"
+    # Stop being a member of it.
+    LEAVE_ORGANIZATION = "keys.leave_organization"
     # See what the organization's clients sign with when they exchange a key for a token.
     REVEAL_SHAREDSECRET = "keys.reveal_sharedsecret"
     # Replace it: every client's configuration is then out of date.
@@ -115,7 +117,13 @@ class Reach(StrEnum):
     ORGANIZATION = "organization"  # everything
 
 
-_MANAGED = frozenset(Permission) - {Permission.OWN_ORGANIZATION, Permission.LOCK_APIKEY}
+# What every member may do, whatever their role. No key has it.
+MEMBER_PERMISSIONS = frozenset({Permission.LEAVE_ORGANIZATION})
+
+# What owners of an organization may do beyond the scopes of their role. No key has it.
+OWNER_PERMISSIONS = frozenset({Permission.OWN_ORGANIZATION})
+
+_MANAGED = frozenset(Permission) - MEMBER_PERMISSIONS - OWNER_PERMISSIONS - {Permission.LOCK_APIKEY}
 
 # THE grant table: scope -> permission -> reach.
 GRANTS: dict[BuiltInScope, dict[Permission, Reach]] = {
@@ -144,9 +152,6 @@ GRANTS: dict[BuiltInScope, dict[Permission, Reach]] = {
         Permission.ROTATE_APIKEY: Reach.SHARED,
     },
 }
-
-# What owners of an organization may do beyond the scopes of their role. No key has it.
-OWNER_PERMISSIONS = frozenset({Permission.OWN_ORGANIZATION})
 
 # What staff of the installation may do in every organization, without belonging to it.
 STAFF_PERMISSIONS = frozenset(

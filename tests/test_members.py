@@ -5,6 +5,8 @@ from django.core.exceptions import PermissionDenied, ValidationError
 
 from keys import services
 from keys.models import Membership, Role
+from keys.networks import parse_address
+from keys.verification import Code
 from tests.conftest import join
 
 
@@ -101,3 +103,32 @@ def test_a_member_of_two_organizations_is_two_things(acme, other, stranger, owne
     join(acme, stranger, "readonly")
     with pytest.raises(PermissionDenied):
         services.remove_member(actor=stranger, membership=member(acme, owner))
+
+
+class TestLeaving:
+    """Whoever belongs to an organization may stop doing so."""
+
+    @pytest.mark.parametrize("name", ["admin", "developer", "viewer"])
+    def test_every_member_leaves_by_themselves_and_their_keys_stop(self, acme, name, request):
+        person = request.getfixturevalue(name)
+        services.leave_organization(actor=person, organization=acme)
+        assert not acme.memberships.filter(user=person).exists()
+        event = acme.audit_events.first()
+        assert (event.action, event.actor_user) == ("membership.deleted", person)
+
+    def test_a_key_of_who_left_is_refused(self, acme, developer, key):
+        services.leave_organization(actor=developer, organization=acme)
+        verdict = services.verify_key(secret=key.secret, address=parse_address("192.0.2.7"))
+        assert verdict.code is Code.OWNER_GONE
+
+    def test_the_last_owner_stays(self, acme, owner, admin):
+        with pytest.raises(ValidationError, match="at least one owner"):
+            services.leave_organization(actor=owner, organization=acme)
+        services.update_member(actor=owner, membership=member(acme, admin), is_owner=True)
+        services.leave_organization(actor=owner, organization=acme)
+        assert [row.user for row in acme.memberships.filter(is_owner=True)] == [admin]
+
+    @pytest.mark.parametrize("name", ["stranger", "staff", "superuser"])
+    def test_who_does_not_belong_does_not_leave(self, acme, name, request):
+        with pytest.raises(PermissionDenied):
+            services.leave_organization(actor=request.getfixturevalue(name), organization=acme)

@@ -60,6 +60,8 @@ change_organization  acme                 x     x     .   .      .      .     x 
 change_organization  other                .     .     .   .      x      .     x    .    x      .     .      .     .     .      x      .      .
 own_organization     acme                 x     .     .   .      .      .     x    .    x      .     .      .     .     .      .      .      .
 own_organization     other                .     .     .   .      x      .     x    .    x      .     .      .     .     .      .      .      .
+leave_organization   acme                 x     x     x   x      .      .     .    .    x      .     .      .     .     .      .      .      .
+leave_organization   other                .     .     .   .      x      .     .    .    x      .     .      .     .     .      .      .      .
 reveal_sharedsecret  acme                 x     x     x   .      .      .     x    .    x      x     .      x     .     .      .      .      .
 reveal_sharedsecret  other                .     .     .   .      x      .     x    .    x      .     .      .     .     .      x      .      .
 rotate_sharedsecret  acme                 x     x     .   .      .      .     x    .    x      .     .      x     .     .      .      .      .
@@ -103,9 +105,11 @@ view_membership      other_membership     .     .     .   .      x      x     x 
 add_membership       acme                 x     x     .   .      .      .     x    .    x      .     .      x     .     .      .      .      .
 add_membership       other                .     .     .   .      x      .     x    .    x      .     .      .     .     .      x      .      .
 change_membership    membership           x     x     .   .      .      .     x    .    x      .     .      x     .     .      .      .      .
-change_membership    other_membership     .     .     .   .      x      .     x    .    x      .     .      .     .     .      x      .      .
+change_membership    owners_membership    x     .     .   .      .      .     x    .    x      .     .      .     .     .      .      .      .
+change_membership    other_membership     .     .     .   .      x      .     x    .    x      .     .      .     .     .      .      .      .
 delete_membership    membership           x     x     .   .      .      .     x    .    x      .     .      x     .     .      .      .      .
-delete_membership    other_membership     .     .     .   .      x      .     x    .    x      .     .      .     .     .      x      .      .
+delete_membership    owners_membership    x     .     .   .      .      .     x    .    x      .     .      .     .     .      .      .      .
+delete_membership    other_membership     .     .     .   .      x      .     x    .    x      .     .      .     .     .      .      .      .
 
 view_apikey          own_key              x     x     x   .      .      x     x    .    x      x     x      x     .     .      .      .      .
 view_apikey          colleagues_key       x     x     .   .      .      x     x    .    x      .     .      x     .     .      .      .      .
@@ -202,6 +206,7 @@ def cast(owner, admin, developer, viewer, stranger, staff, superuser, acme, othe
 
     objects |= {
         "membership": acme.memberships.get(user=developer),
+        "owners_membership": acme.memberships.get(user=owner),
         "own_key": keys["k.dev"],
         "colleagues_key": colleagues_key,
         "shared_key": keys["k.mng"],

@@ -36,7 +36,7 @@ def test_the_built_in_roles_have_the_numbers_that_other_systems_know():
 @pytest.mark.parametrize("permission", Permission)
 def test_every_permission_is_granted_by_something(permission):
     granted = roles.scopes_granting(permission, Reach.OWN)
-    beyond_scopes = roles.OWNER_PERMISSIONS | roles.STAFF_PERMISSIONS
+    beyond_scopes = roles.MEMBER_PERMISSIONS | roles.OWNER_PERMISSIONS | roles.STAFF_PERMISSIONS
     assert granted or permission in beyond_scopes
 
 
@@ -46,8 +46,12 @@ def test_a_farther_reach_is_granted_by_fewer_scopes(permission):
     assert own >= shared >= everything
 
 
-def test_no_scope_lets_a_key_own_an_organization_or_lock_keys():
-    for permission in (Permission.OWN_ORGANIZATION, Permission.LOCK_APIKEY):
+def test_no_scope_lets_a_key_own_or_leave_an_organization_or_lock_keys():
+    for permission in (
+        Permission.OWN_ORGANIZATION,
+        Permission.LEAVE_ORGANIZATION,
+        Permission.LOCK_APIKEY,
+    ):
         assert not roles.scopes_granting(permission, Reach.OWN)
 
 

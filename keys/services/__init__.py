@@ -21,7 +21,13 @@ from keys.services.keys import (
     unlock_key,
     update_key,
 )
-from keys.services.members import add_member, remove_member, update_member
+from keys.services.members import (
+    add_member,
+    leave_organization,
+    reason_to_keep_owner,
+    remove_member,
+    update_member,
+)
 from keys.services.organizations import (
     create_organization,
     resume_organization,
@@ -71,9 +77,11 @@ __all__ = [
     "enable_key",
     "exchange_request_token",
     "issue_key",
+    "leave_organization",
     "lock_key",
     "note_grant",
     "note_password_change",
+    "reason_to_keep_owner",
     "reason_to_keep_role",
     "reason_to_keep_scope",
     "reason_to_keep_workspace",

@@ -64,9 +64,9 @@ def update_member(*, actor: Actor, membership: Membership, **changes: Any) -> Me
             membership.role = changes["role"]
         if changes.get("is_owner", membership.is_owner) != membership.is_owner:
             policy.require(actor, Permission.OWN_ORGANIZATION, membership.organization)
+            _refuse_ownerless(membership)
             membership.is_owner = changes["is_owner"]
         membership.save(update_fields=["role", "is_owner"])
-        _refuse_ownerless(membership.organization)
         after = _describe(membership)
         if after != before:
             audit.record(
@@ -89,26 +89,45 @@ def remove_member(*, actor: Actor, membership: Membership) -> None:
     Raises PermissionDenied; ValidationError when the last owner would be lost.
     """
     with transaction.atomic():
-        membership = _open(actor, membership, Permission.DELETE_MEMBERSHIP)
-        audit.record(
-            actor=actor,
-            action="membership.deleted",
-            obj=membership,
-            organization=membership.organization,
-            changes=_describe(membership),
-        )
-        organization = membership.organization
-        membership.delete()
-        _refuse_ownerless(organization)
+        _end(actor, _open(actor, membership, Permission.DELETE_MEMBERSHIP))
+
+
+def leave_organization(*, actor: User, organization: Organization) -> None:
+    """End one's own membership; one's keys there stop working at their next use.
+
+    Raises PermissionDenied for who is no member; ValidationError for the last owner.
+    """
+    policy.require(actor, Permission.LEAVE_ORGANIZATION, organization)
+    with transaction.atomic():
+        rows.lock(organization)
+        _end(actor, organization.memberships.select_for_update().get(user=actor))
+
+
+def reason_to_keep_owner(membership: Membership) -> str:
+    """Return why a membership can neither end nor lose its ownership now; empty when it can."""
+    others = membership.organization.memberships.filter(is_owner=True).exclude(pk=membership.pk)
+    if membership.is_owner and not others.exists():
+        return _("An organization keeps at least one owner; make somebody else an owner first.")
+    return ""
+
+
+def _end(actor: Actor, membership: Membership) -> None:
+    _refuse_ownerless(membership)
+    audit.record(
+        actor=actor,
+        action="membership.deleted",
+        obj=membership,
+        organization=membership.organization,
+        changes=_describe(membership),
+    )
+    membership.delete()
 
 
 def _open(actor: Actor, membership: Membership, permission: Permission) -> Membership:
-    policy.require(actor, permission, membership)
     # The organization's row is what two changes of its owners meet at.
     rows.lock(membership.organization)
     membership = rows.lock(membership)
-    if membership.is_owner:
-        policy.require(actor, Permission.OWN_ORGANIZATION, membership.organization)
+    policy.require(actor, permission, membership)
     return membership
 
 
@@ -118,9 +137,10 @@ def _refuse_role_beyond(actor: Actor, organization: Organization, role: Role) ->
     refuse_beyond(actor, organization, {scope.code for scope in role.scopes.all()})
 
 
-def _refuse_ownerless(organization: Organization) -> None:
-    if not organization.memberships.filter(is_owner=True).exists():
-        raise ValidationError(_("An organization keeps at least one owner."))
+def _refuse_ownerless(membership: Membership) -> None:
+    reason = reason_to_keep_owner(membership)
+    if reason:
+        raise ValidationError(reason)
 
 
 def _describe(membership: Membership) -> dict[str, Any]:
