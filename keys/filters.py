@@ -17,7 +17,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from keys import policy
-from keys.models import AllowedIP, APIKey, KeySecret, Scope, Workspace
+from keys.hygiene import is_confined
+from keys.models import APIKey, KeySecret, Scope, Workspace
 from keys.models.keys import Dialect, Status
 
 PAGE_SIZE = 25
@@ -65,12 +66,6 @@ ORDERINGS = {
     "-expires_at": Ordering(_("Expiring last"), _expires, descending=True),
 }
 DEFAULT_ORDERING = "-created_at"
-
-
-def is_confined() -> Q:
-    """Return the condition that a key works from some addresses only."""
-    rows = AllowedIP.objects.filter(key=OuterRef("pk"), active=True, deny=False)
-    return Q(Exists(rows)) | Q(assign_server_ips=True)
 
 
 class KeyFilter(django_filters.FilterSet):

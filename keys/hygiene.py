@@ -1,0 +1,170 @@
+"""Which keys want attention, why, and what to do about it.
+
+Only keys that could be used are asked about: not revoked, not stopped, not expired. Each
+check is one condition, from which the counts, the list and the advice on a key all come.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Exists, OuterRef, Q
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from keys.models import AllowedIP, APIKey, KeySecret, Membership, Organization, Role, ScopeUse
+from keys.models.keys import EXPIRES_SOON, APIKeyQuerySet
+
+IDLE_AFTER = timedelta(days=90)
+# What a younger key did not use yet, it may be about to.
+SCOPES_JUDGED_AFTER = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One reason to look at a key.
+
+    `label` completes "keys that …", `advice` says to people what to do. `condition` holds
+    for the keys of an organization that fail the check at a moment.
+    """
+
+    name: str
+    label: str | Promise
+    advice: str | Promise
+    condition: Callable[[datetime, Organization], Q]
+
+
+def is_confined() -> Q:
+    """Return the condition that a key works from some addresses only."""
+    rows = AllowedIP.objects.filter(key=OuterRef("pk"), active=True, deny=False)
+    return Q(Exists(rows)) | Q(assign_server_ips=True)
+
+
+def _never_expires(now: datetime, organization: Organization) -> Q:
+    return Q(expires_at=None)
+
+
+def _has_no_ip_list(now: datetime, organization: Organization) -> Q:
+    return ~is_confined()
+
+
+def _is_idle(now: datetime, organization: Organization) -> Q:
+    since = now - IDLE_AFTER
+    return Q(created_at__lt=since) & (
+        Q(totals__last_used_at=None) | Q(totals__last_used_at__lt=since)
+    )
+
+
+def _is_over_scoped(now: datetime, organization: Organization) -> Q:
+    since = now - IDLE_AFTER
+    uses = ScopeUse.objects.filter(last_used_at__gte=since)
+    listed = APIKey.scopes.through.objects.filter(apikey=OuterRef("pk")).filter(
+        ~Exists(uses.filter(key=OuterRef("apikey"), code=OuterRef("scope__code")))
+    )
+    followed = Role.scopes.through.objects.filter(role=OuterRef("role")).filter(
+        ~Exists(uses.filter(key=OuterRef(OuterRef("pk")), code=OuterRef("scope__code")))
+    )
+    # Where nobody ever asks for scopes, none that is not asked for can be told to be idle.
+    return (
+        Q(created_at__lt=now - SCOPES_JUDGED_AFTER)
+        & Q(Exists(uses.filter(key=OuterRef("pk"))))
+        & (Q(Exists(listed)) | Q(Exists(followed)))
+    )
+
+
+def _is_owner_gone(now: datetime, organization: Organization) -> Q:
+    membership = Membership.objects.filter(
+        organization=OuterRef("organization"), user=OuterRef("owner"), user__is_active=True
+    )
+    return Q(owner__isnull=False) & ~Q(Exists(membership))
+
+
+def _is_older_than_policy(now: datetime, organization: Organization) -> Q:
+    if organization.rotation_days is None:
+        return Q(pk__in=[])
+    since = now - timedelta(days=organization.rotation_days)
+    recent = KeySecret.objects.filter(key=OuterRef("pk"), revoked_at=None, created_at__gte=since)
+    return ~Q(Exists(recent))
+
+
+def _is_expiring(now: datetime, organization: Organization) -> Q:
+    return Q(expires_at__gt=now, expires_at__lte=now + EXPIRES_SOON)
+
+
+# In the order in which people should care.
+CHECKS: dict[str, Check] = {
+    check.name: check
+    for check in (
+        Check(
+            "owner_gone",
+            _("belong to somebody who left"),
+            _("Every request is refused. Issue a key to whoever took over, then revoke this one."),
+            _is_owner_gone,
+        ),
+        Check(
+            "expiring",
+            _("expire within 14 days"),
+            _("Requests fail from then on. Give it more time, or rotate it and let it end."),
+            _is_expiring,
+        ),
+        Check(
+            "older_than_policy",
+            _("have a secret older than your policy allows"),
+            _("The longer a secret lives, the more places know it. Rotate the key."),
+            _is_older_than_policy,
+        ),
+        Check(
+            "over_scoped",
+            _("hold scopes that they do not use"),
+            _("Take away what was not used for 90 days: whoever steals the key cannot either."),
+            _is_over_scoped,
+        ),
+        Check(
+            "idle",
+            _("were not used for 90 days"),
+            _("It may be forgotten. Disable it first, and revoke it when nothing breaks."),
+            _is_idle,
+        ),
+        Check(
+            "never_expires",
+            _("never expire"),
+            _("A forgotten key stays open for good. Choose a date on which it ends."),
+            _never_expires,
+        ),
+        Check(
+            "no_ip_list",
+            _("work from any address"),
+            _("Whoever finds the key can use it anywhere. Allow only your servers' addresses."),
+            _has_no_ip_list,
+        ),
+    )
+}
+
+
+def keys_failing(
+    check: str, keys: APIKeyQuerySet, *, organization: Organization, now: datetime
+) -> APIKeyQuerySet:
+    """Return those of the organization's keys that fail a check. KeyError: there is none such."""
+    return _in_use(keys, now).filter(CHECKS[check].condition(now, organization))
+
+
+def counts(keys: APIKeyQuerySet, *, organization: Organization, now: datetime) -> dict[str, int]:
+    """Return {check: how many of the organization's keys fail it}, all checks. One query."""
+    conditions = {name: check.condition(now, organization) for name, check in CHECKS.items()}
+    return (
+        _in_use(keys, now)
+        .order_by()
+        .aggregate(
+            **{name: Count("pk", filter=condition) for name, condition in conditions.items()}
+        )
+    )
+
+
+def findings(key: APIKey, *, now: datetime) -> list[Check]:
+    """Return the checks that one key fails, the most urgent first. One query."""
+    found = counts(APIKey.objects.filter(pk=key.pk), organization=key.organization, now=now)
+    return [check for name, check in CHECKS.items() if found[name]]
+
+
+def _in_use(keys: APIKeyQuerySet, now: datetime) -> APIKeyQuerySet:
+    return keys.live().enabled().unexpired(now)

@@ -1,0 +1,277 @@
+"""How keys were used, over time: what charts draw. All moments are UTC.
+
+Each answer takes a bounded number of queries, and holds no more than the actor may see.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from django.db import models
+from django.db.models import Count, Max, Q, QuerySet, Sum
+from django.db.models.functions import TruncDay, TruncHour
+from django.utils.translation import gettext_lazy as _
+
+from keys import policy
+from keys.models import APIKey, Decision, KeySecret, KeyUsage, MinuteBucket, UsageBucket
+from keys.models.usage import LimitReset
+from keys.policy import Actor
+from keys.verification import Code
+
+_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# A limit that never resets is drawn over no more than this.
+_LONGEST_PERIOD = timedelta(days=90)
+# A pace is told from no less than this, and from no more than the last week.
+_SHORTEST_PACE, _LONGEST_PACE = _HOUR, timedelta(days=7)
+
+
+class Range(models.TextChoices):
+    """How far back a chart looks."""
+
+    HOUR = "1h", _("1 hour")
+    DAY = "24h", _("24 hours")
+    WEEK = "7d", _("7 days")
+    MONTH = "30d", _("30 days")
+
+    @property
+    def span(self) -> timedelta:
+        """How long a time the chart shows."""
+        return {Range.HOUR: _HOUR, Range.DAY: _DAY, Range.WEEK: 7 * _DAY, Range.MONTH: 30 * _DAY}[
+            self
+        ]
+
+    @property
+    def step(self) -> timedelta:
+        """How long a time each column stands for."""
+        return {
+            Range.HOUR: _MINUTE,
+            Range.DAY: _HOUR,
+            Range.WEEK: 6 * _HOUR,
+            Range.MONTH: _DAY,
+        }[self]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What happened from `start` until the next slot: {verification code: requests}."""
+
+    start: datetime
+    outcomes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> int:
+        return self.outcomes.get(Code.VALID, 0)
+
+    @property
+    def total(self) -> int:
+        return sum(self.outcomes.values())
+
+    @property
+    def refused(self) -> int:
+        return self.total - self.accepted
+
+
+@dataclass(frozen=True)
+class Spending:
+    """How the limit of a key is used up in its current period.
+
+    `points` are moments a day apart (an hour, where the limit resets each day), oldest first,
+    with what was spent in the period until then; the last is now. `ends_at` None: the limit
+    never resets. `exhausted_at` is when nothing will be left at the pace of late, or None
+    where the period ends first or nothing is spent.
+    """
+
+    points: list[tuple[datetime, Decimal]]
+    limit: Decimal
+    spent: Decimal
+    remaining: Decimal
+    started_at: datetime
+    ends_at: datetime | None
+    exhausted_at: datetime | None
+
+
+@dataclass(frozen=True)
+class AddressUse:
+    """How often a key was judged from an address, among the decisions that are kept."""
+
+    address: str
+    accepted: int
+    refused: int
+    last_at: datetime
+
+
+def outcomes(*, actor: Actor, keys: QuerySet[APIKey], span: Range, now: datetime) -> list[Slot]:
+    """Return the outcomes of these keys together, oldest first, no slot left out. One query."""
+    slots = _empty_slots(span.span, span.step, now)
+    visible = policy.visible(actor, keys).order_by().values("pk")
+    since = slots[0].start
+    rows: QuerySet
+    if span is Range.HOUR:
+        minutes = MinuteBucket.objects.filter(key__in=visible, minute__gte=since)
+        rows = minutes.values_list("minute", "outcome")
+    else:
+        hours = UsageBucket.objects.filter(key__in=visible, hour__gte=since)
+        truncate = TruncDay if span is Range.MONTH else TruncHour
+        rows = hours.values_list(truncate("hour"), "outcome")
+    for moment, outcome, requests in rows.order_by().annotate(Sum("requests")):
+        _add(slots, span.step, moment, outcome, requests)
+    return slots
+
+
+def sparklines(*, actor: Actor, keys: Iterable[APIKey], now: datetime) -> dict[int, list[Slot]]:
+    """Return {key's number: its last 30 days}, for each of the keys of a page. One query."""
+    found = {key.pk: _empty_slots(Range.MONTH.span, _DAY, now) for key in keys}
+    buckets = policy.visible(actor, UsageBucket.objects.filter(key__in=list(found)))
+    since = _first_start(Range.MONTH.span, _DAY, now)
+    rows = buckets.filter(hour__gte=since).values_list("key", TruncDay("hour"), "outcome")
+    for pk, day, outcome, requests in rows.order_by().annotate(Sum("requests")):
+        _add(found[pk], _DAY, day, outcome, requests)
+    return found
+
+
+def by_secret(
+    *, actor: Actor, key: APIKey, now: datetime, days: int = 14
+) -> list[tuple[KeySecret, list[Slot]]]:
+    """Return the key's secrets in use lately, oldest first, each with its use by six hours.
+
+    Those are its current secret, old ones that still work, and what was used in these days.
+    Two queries.
+    """
+    step = Range.WEEK.step
+    since = _first_start(days * _DAY, step, now)
+    buckets = policy.visible(actor, UsageBucket.objects.filter(key=key, hour__gte=since))
+    used: dict[int, list[Slot]] = defaultdict(lambda: _empty_slots(days * _DAY, step, now))
+    rows = buckets.values_list("secret", TruncHour("hour"), "outcome")
+    for pk, hour, outcome, requests in rows.order_by().annotate(Sum("requests")):
+        _add(used[pk], step, hour, outcome, requests)
+    secrets = policy.visible(actor, key.secrets.order_by("pk"))
+    return [
+        (secret, used[secret.pk])
+        for secret in secrets
+        if secret.pk in used or _still_works(secret, now)
+    ]
+
+
+def spending(*, actor: Actor, key: APIKey, now: datetime) -> Spending | None:
+    """Return how the key's limit is used up, or None for a key without one. Two queries."""
+    totals = policy.visible(actor, KeyUsage.objects.filter(key=key)).first()
+    if key.limit is None or totals is None:
+        return None
+    period = LimitReset.period_start(key.limit_reset, now)
+    ends_at = LimitReset.period_end(key.limit_reset, now)
+    step = _HOUR if key.limit_reset == LimitReset.DAILY else _DAY
+    start = period or _floor(max(key.created_at, now - _LONGEST_PERIOD), step)
+    spent = totals.spent_in(period)
+    points = _cumulate(start, step, _costs(key, start, step), spent, now)
+    remaining = max(key.limit - spent, Decimal(0))
+    return Spending(
+        points=points,
+        limit=key.limit,
+        spent=spent,
+        remaining=remaining,
+        started_at=start,
+        ends_at=ends_at,
+        exhausted_at=_exhausted_at(points, remaining, ends_at),
+    )
+
+
+def totals_since(*, actor: Actor, keys: QuerySet[APIKey], since: datetime) -> dict[str, int]:
+    """Return how often these keys were `accepted` and `refused` since that hour began."""
+    visible = policy.visible(actor, keys).order_by().values("pk")
+    hour = since.replace(minute=0, second=0, microsecond=0)
+    sums = UsageBucket.objects.filter(key__in=visible, hour__gte=hour).aggregate(
+        accepted=Sum("requests", filter=Q(outcome=Code.VALID)),
+        refused=Sum("requests", filter=~Q(outcome=Code.VALID)),
+    )
+    return {name: value or 0 for name, value in sums.items()}
+
+
+def top_addresses(*, actor: Actor, key: APIKey, now: datetime, count: int = 5) -> list[AddressUse]:
+    """Return the addresses from which the key was judged most often in 30 days. One query."""
+    since = now - Range.MONTH.span
+    decisions = policy.visible(
+        actor, Decision.objects.filter(key=key, at__gte=since, address__isnull=False)
+    )
+    rows = (
+        decisions.order_by()
+        .values_list("address")
+        .annotate(
+            accepted=Count("pk", filter=Q(outcome=Code.VALID)),
+            refused=Count("pk", filter=~Q(outcome=Code.VALID)),
+            last_at=Max("at"),
+            total=Count("pk"),
+        )
+    )
+    return [AddressUse(*row[:4]) for row in rows.order_by("-total", "-last_at")[:count]]
+
+
+def _first_start(span: timedelta, step: timedelta, now: datetime) -> datetime:
+    # The last slot is the one that holds this moment; slots begin at whole steps of UTC.
+    return _floor(now, step) + step - span
+
+
+def _floor(moment: datetime, step: timedelta) -> datetime:
+    return _EPOCH + (moment - _EPOCH) // step * step
+
+
+def _empty_slots(span: timedelta, step: timedelta, now: datetime) -> list[Slot]:
+    first = _first_start(span, step, now)
+    return [Slot(first + index * step) for index in range(span // step)]
+
+
+def _add(slots: list[Slot], step: timedelta, moment: datetime, outcome: str, requests: int) -> None:
+    index = (moment - slots[0].start) // step
+    if index < len(slots):
+        found = slots[index].outcomes
+        found[outcome] = found.get(outcome, 0) + requests
+
+
+def _still_works(secret: KeySecret, now: datetime) -> bool:
+    return secret.revoked_at is None and (secret.ends_at is None or secret.ends_at > now)
+
+
+def _costs(key: APIKey, start: datetime, step: timedelta) -> dict[datetime, Decimal]:
+    """Return what counted against the limit, by the beginning of each step."""
+    column = TruncHour("hour") if step == _HOUR else TruncDay("hour")
+    rows = UsageBucket.objects.filter(key=key, hour__gte=start).order_by().values_list(column)
+    return {
+        moment: cost + byok_cost if key.include_byok_in_limit else cost
+        for moment, cost, byok_cost in rows.annotate(Sum("cost"), Sum("byok_cost"))
+    }
+
+
+def _cumulate(
+    start: datetime,
+    step: timedelta,
+    costs: dict[datetime, Decimal],
+    spent: Decimal,
+    now: datetime,
+) -> list[tuple[datetime, Decimal]]:
+    # Counted back from what is spent now: what lies before the first point is in it.
+    moment, total = start, spent - sum(costs.values())
+    points = [(moment, total)]
+    while moment < now:
+        total += costs.get(moment, 0)
+        moment += step
+        points.append((min(moment, now), total))
+    return points
+
+
+def _exhausted_at(
+    points: list[tuple[datetime, Decimal]], remaining: Decimal, ends_at: datetime | None
+) -> datetime | None:
+    now, spent = points[-1]
+    far_enough = max(points[0][0], now - _LONGEST_PACE)
+    since, spent_before = [point for point in points if point[0] <= far_enough][-1]
+    if now - since < _SHORTEST_PACE or spent <= spent_before or remaining <= 0:
+        return None
+    seconds = (now - since).total_seconds() * float(remaining / (spent - spent_before))
+    # Beyond any period, and what a date can hold.
+    if seconds > 3650 * _DAY.total_seconds():
+        return None
+    moment = now + timedelta(seconds=seconds)
+    return None if ends_at is not None and moment >= ends_at else moment
