@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from keys.views import (
     audit,
+    editing,
     home,
     issuing,
     key_changes,
@@ -17,8 +18,9 @@ app_name = "keys"
 
 key_urls: list[URLPattern | URLResolver] = [
     path("", key_detail.key_detail, name="detail"),
-    path("edit/", key_changes.key_edit, name="edit"),
+    path("edit/", editing.key_edit, name="edit"),
     path("rotate/", issuing.key_rotate, name="rotate"),
+    path("first-use/", issuing.first_use, name="first-use"),
     path("disable/", key_changes.key_disable, name="disable"),
     path("enable/", key_changes.key_enable, name="enable"),
     path("revoke/", key_changes.key_revoke, name="revoke"),

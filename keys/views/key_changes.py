@@ -13,12 +13,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from keys import policy, services
-from keys.forms.keys import EditForm
 from keys.models import APIKey, UsageBucket
 from keys.roles import Permission
 from keys.views.base import (
     OrganizationRequest,
-    form_arguments,
     get_key,
     in_organization,
     refuse_revoked,
@@ -26,29 +24,6 @@ from keys.views.base import (
     to_key,
 )
 from keys.views.usage import outcomes_since
-
-
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-@in_organization
-def key_edit(request: OrganizationRequest, identifier: str) -> HttpResponse:
-    """Change a key."""
-    key = get_key(request, identifier)
-    policy.require(request.user, Permission.CHANGE_APIKEY, key)
-    if key.revoked_at:
-        return refuse_revoked(request, key)
-    form = EditForm(request.POST or None, key=key, **form_arguments(request))
-    if form.is_valid():
-        try:
-            services.update_key(actor=request.user, key=key, **form.changes())
-        except ValidationError as problems:
-            form.add_problems(problems)
-        except APIKey.DoesNotExist:
-            return refuse_revoked(request, key)
-        else:
-            messages.success(request, _("“%(name)s” was saved.") % {"name": form.data["name"]})
-            return to_key(request, key)
-    return render_page(request, "keys/apikey_edit.html", {"form": form, "key": key})
 
 
 @require_POST

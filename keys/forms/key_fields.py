@@ -1,5 +1,6 @@
-"""What people decide about a key."""
+"""What people decide about a key: the part that issuing and editing share."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -7,30 +8,38 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.functional import Promise
+from django.utils.functional import Promise, cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from keys import policy
-from keys.forms.fields import MAX_ADDRESS_TEXT, AddressesField, AddressLine, OnceForm
-from keys.models import APIKey, Organization, Role, User, Workspace
+from keys import networks, policy
+from keys.forms.fields import MAX_ADDRESS_TEXT, AddressesField, AddressLine
+from keys.models import Organization, Role, User, Workspace
 from keys.models.fields import AMOUNT_PLACES, MAX_AMOUNT
-from keys.models.keys import Dialect, validate_short_name
+from keys.models.keys import validate_short_name
 from keys.models.usage import LimitReset
 from keys.networks import Address
-from keys.roles import Permission
+from keys.summaries import Facts, Summary, credit, summarize
 from keys.verification import passes_lists
 
 EXPIRY_DAYS = (7, 30, 60, 90, 365)
-DEFAULT_EXPIRY = "90"
+
+# What is typed -> the part of a summary that cannot be told while it is wrong.
+_UNCLEAR = {
+    "allowed_ips": "allowed_ips",
+    "expiry": "expires_at",
+    "expires_at": "expires_at",
+    "limit": "limit",
+    "limit_reset": "limit",
+}
 
 
-def _date(moment: datetime) -> str:
+def short_date(moment: datetime) -> str:
     return date_format(timezone.localtime(moment), "j M Y")
 
 
 class KeyForm(forms.Form):
-    """Everything that people decide about a key; the parts that issuing and editing share."""
+    """Everything that people decide about a key, and its summary as far as it was typed."""
 
     ROLE, SCOPES = "role", "scopes"
 
@@ -79,6 +88,10 @@ class KeyForm(forms.Form):
     )
     allowed_ips = AddressesField(
         label=gettext_lazy("Allowed IPs"), max_length=MAX_ADDRESS_TEXT, required=False
+    )
+    # For browsers without scripts; others have a button that writes it into the list.
+    add_own_address = forms.BooleanField(
+        label=gettext_lazy("Allow the address that I am at"), required=False
     )
     assign_server_ips = forms.BooleanField(
         label=gettext_lazy("Also allow the organization's server addresses"), required=False
@@ -158,6 +171,7 @@ class KeyForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
+        self._add_own_address(cleaned)
         self._clean_access(cleaned)
         self._clean_expiry(cleaned)
         self._clean_reset(cleaned)
@@ -172,12 +186,84 @@ class KeyForm(forms.Form):
         for field, errors in problems.error_dict.items():
             self.add_error(field if field in self.fields else None, errors)
 
+    @property
+    def summary(self) -> Summary:
+        """The key in sentences, as it is typed so far."""
+        return summarize(self.facts, now=self.now)
+
+    @property
+    def limit_state(self) -> str:
+        """What its folded section comes to, in a sentence."""
+        return credit(self.facts)
+
+    @property
+    def more_state(self) -> str:
+        """What the folded section about its start and short name comes to."""
+        start, slug = self.facts.not_before, self["slug"].value()
+        if start is None:
+            begins = _("Valid at once")
+        else:
+            begins = _("Valid from %(date)s") % {"date": short_date(start)}
+        return f"{begins} · {slug}" if slug else begins
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What decides what the key may do, as it is typed so far."""
+        return self._typed_facts() if self.is_bound else self._initial_facts()
+
+    def forgive(self) -> None:
+        """Say nothing of mistakes: whoever only looks at the summary is not done yet."""
+        self.facts = self._typed_facts()
+        self.errors.clear()
+        self.needs_confirmation = False
+
+    def _initial_facts(self) -> Facts:
+        raise NotImplementedError
+
+    def _typed_facts(self) -> Facts:
+        unclear = frozenset(_UNCLEAR[name] for name in self.errors if name in _UNCLEAR)
+        typed = self.cleaned_data
+        lines: list[AddressLine] = typed.get("allowed_ips") or []
+        role = typed.get("role")
+        return Facts(
+            organization=self.organization.name,
+            owner=self._typed_owner(),
+            scopes=self._typed_scopes(),
+            role=role.name if role else None,
+            allowed=tuple(line.network for line in lines if not line.deny),
+            denied=tuple(line.network for line in lines if line.deny),
+            follows_servers=typed.get("assign_server_ips", False),
+            servers=tuple(self.server_addresses),
+            not_before=typed.get("not_before"),
+            expires_at=typed.get("expires_at"),
+            limit=typed.get("limit"),
+            limit_reset=typed.get("limit_reset"),
+            counts_byok=typed.get("include_byok_in_limit", False),
+            unclear=unclear,
+        )
+
+    def _typed_owner(self) -> str | None:
+        raise NotImplementedError
+
+    def _typed_scopes(self) -> frozenset[str]:
+        role = self.cleaned_data.get("role")
+        codes: Iterable[str] = self.cleaned_data.get("scopes") or ()
+        return frozenset(scope.code for scope in role.scopes.all()) if role else frozenset(codes)
+
     def _choices(self, name: str) -> Any:
         return self.fields[name]
 
     def _describe_days(self, days: int) -> str:
         words = _("1 year") if days == 365 else _("%(days)d days") % {"days": days}
-        return f"{words} · {_date(self.now + timedelta(days=days))}"
+        return f"{words} · {short_date(self.now + timedelta(days=days))}"
+
+    def _add_own_address(self, cleaned: dict[str, Any]) -> None:
+        lines = cleaned.get("allowed_ips")
+        if lines is None or self.address is None or not cleaned.get("add_own_address"):
+            return
+        allowed = [line.network for line in lines if not line.deny]
+        if not networks.contains(allowed, self.address):
+            cleaned["allowed_ips"] = [*lines, AddressLine(str(self.address), False, "")]
 
     def _clean_access(self, cleaned: dict[str, Any]) -> None:
         if cleaned.get("access") == self.ROLE:
@@ -223,157 +309,3 @@ class KeyForm(forms.Form):
                 )
                 % {"address": self.address or _("which we cannot tell")},
             )
-
-
-class IssueForm(OnceForm, KeyForm):
-    """A new key."""
-
-    MINE, ORGANIZATION = "mine", "organization"
-
-    owner = forms.ChoiceField(label=gettext_lazy("Owner"), widget=forms.RadioSelect)
-    dialect = forms.ChoiceField(
-        label=gettext_lazy("Format"),
-        choices=Dialect.choices,
-        initial=Dialect.NATIVE,
-        widget=forms.RadioSelect,
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.actor = kwargs["actor"]
-        owners = self._owners()
-        self._choices("owner").choices = owners
-        self.fields["owner"].initial = owners[0][0] if owners else None
-        self.fields["access"].initial = self.SCOPES
-        self.fields["expiry"].initial = DEFAULT_EXPIRY
-        self.fields["workspace"].initial = (
-            self._choices("workspace").queryset.filter(is_default=True).first()
-        )
-        self.fields["slug"].help_text = _("Made from the name when empty.")
-
-    def issue_arguments(self) -> dict[str, Any]:
-        """Return what was typed as arguments of `issue_key`."""
-        names = {
-            "name", "description", "workspace", "dialect", "role", "scopes", "not_before",
-            "expires_at", "limit", "limit_reset", "include_byok_in_limit", "assign_server_ips",
-        }  # fmt: skip
-        arguments = {name: self.cleaned_data[name] for name in names}
-        return {
-            **arguments,
-            "slug": self.cleaned_data["slug"] or None,
-            "owner": self.actor if self.cleaned_data["owner"] == self.MINE else None,
-            "allowed_ips": [line.as_entry() for line in self.cleaned_data["allowed_ips"]],
-        }
-
-    def _owners(self) -> list[tuple[str, str | Promise]]:
-        owners: list[tuple[str, str | Promise]] = []
-        if self.organization.memberships.filter(user=self.actor).exists():
-            owners.append((self.MINE, _("Me")))
-        if policy.allows(self.actor, Permission.ASSIGN_APIKEY, self.organization):
-            owners.append((self.ORGANIZATION, self.organization.name))
-        return owners
-
-
-class EditForm(KeyForm):
-    """A key that exists. Only what was changed is handed on."""
-
-    KEEP = "keep"
-
-    def __init__(self, *args: Any, key: APIKey, **kwargs: Any) -> None:
-        self.key = key
-        self.lines = [
-            AddressLine(row.network, row.deny, row.comment)
-            for row in key.allowed_ips.all()
-            if row.active
-        ]
-        # Rows that are switched off have no place in the text; they stay as they are.
-        self.inactive = [row for row in key.allowed_ips.all() if not row.active]
-        super().__init__(*args, initial=self._initial(), **kwargs)
-        self.fields["slug"].required = True
-        grantable = {scope.code for scope in self.grantable_scopes}
-        self.beyond = [] if key.role else sorted(set(key.scope_codes) - grantable)
-        # What is not offered is not ticked either: that alone is no change.
-        self.initial["scopes"] = sorted(set(self.initial["scopes"]) & grantable)
-        self.fields["slug"].help_text = _("Some clients name the key by it.")
-
-    def expiry_choices(self) -> list[tuple[str, str | Promise]]:
-        if self.key.expires_at is None:
-            return [(self.KEEP, _("Unchanged · never")), *super().expiry_choices()[:-1]]
-        unchanged = _("Unchanged · %(date)s") % {"date": _date(self.key.expires_at)}
-        return [(self.KEEP, unchanged), *super().expiry_choices()]
-
-    def changes(self) -> dict[str, Any]:
-        """Return the fields that were changed, as arguments of `update_key`."""
-        simple = {
-            "name", "description", "slug", "workspace", "not_before", "limit", "limit_reset",
-            "include_byok_in_limit", "assign_server_ips",
-        }  # fmt: skip
-        changed = set(self.changed_data)
-        changes = {name: self.cleaned_data[name] for name in simple & changed}
-        if self.cleaned_data["expiry"] != self.KEEP:
-            changes["expires_at"] = self.cleaned_data["expires_at"]
-        if changed & {"access", "role", "scopes"}:
-            changes |= {name: self.cleaned_data[name] for name in ("role", "scopes")}
-        if "allowed_ips" in changed:
-            changes["allowed_ips"] = self._entries()
-        return changes
-
-    def _clean_expiry(self, cleaned: dict[str, Any]) -> None:
-        if cleaned.get("expiry") == self.KEEP:
-            cleaned["expires_at"] = self.key.expires_at
-        else:
-            super()._clean_expiry(cleaned)
-
-    def _entries(self) -> list[dict[str, Any]]:
-        kept = [
-            {
-                "network": row.network,
-                "deny": row.deny,
-                "comment": row.comment,
-                "active": False,
-            }
-            for row in self.inactive
-        ]
-        return [line.as_entry() for line in self.cleaned_data["allowed_ips"]] + kept
-
-    def _initial(self) -> dict[str, Any]:
-        key = self.key
-        return {
-            "name": key.name,
-            "description": key.description,
-            "slug": key.slug,
-            "workspace": key.workspace_id,
-            "access": self.ROLE if key.role else self.SCOPES,
-            "role": key.role_id,
-            "scopes": [] if key.role else key.scope_codes,
-            "allowed_ips": "\n".join(map(str, self.lines)),
-            "assign_server_ips": key.assign_server_ips,
-            "expiry": self.KEEP,
-            "not_before": key.not_before,
-            "limit": key.limit,
-            "limit_reset": key.limit_reset or "",
-            "include_byok_in_limit": key.include_byok_in_limit,
-        }
-
-
-class RotateForm(OnceForm):
-    """How long the old secret of a key keeps working beside the new one."""
-
-    OVERLAPS = {
-        "0": (timedelta(0), gettext_lazy("Not at all: it stops now")),
-        "1h": (timedelta(hours=1), gettext_lazy("1 hour")),
-        "24h": (timedelta(hours=24), gettext_lazy("24 hours")),
-        "7d": (timedelta(days=7), gettext_lazy("7 days")),
-    }
-
-    overlap = forms.ChoiceField(
-        label=gettext_lazy("The old secret keeps working for"),
-        choices=[(name, label) for name, (_length, label) in OVERLAPS.items()],
-        initial="24h",
-        widget=forms.RadioSelect,
-    )
-
-    @property
-    def length(self) -> timedelta:
-        """The overlap that was chosen."""
-        return self.OVERLAPS[self.cleaned_data["overlap"]][0]
