@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 
+from django.utils.translation import gettext
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -19,37 +21,72 @@ _MAX_PARTS = 6
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
+def gettext_noop(sentence: str) -> str:
+    """Mark a sentence for translation. Django's own needs the settings, which read networks."""
+    return sentence
+
+
+class AddressError(ValueError):
+    """Says in the reader's language what is wrong with an address or range, and the likely fix.
+
+    `english` says it where there are no languages yet: while the settings are read.
+    """
+
+    def __init__(self, sentence: str, **values: object) -> None:
+        self.sentence, self.values = sentence, values
+        super().__init__(self.english)
+
+    @property
+    def english(self) -> str:
+        return self.sentence % self.values
+
+    def __str__(self) -> str:
+        return gettext(self.sentence) % self.values
+
+
 def parse_network(text: str) -> Network:
     """Return the network that `text` names: an address or a CIDR range, IPv4 or IPv6.
 
-    Raises ValueError with a sentence for people: what is wrong, and the likely fix.
+    Raises AddressError.
     IPv4-mapped IPv6 (`::ffff:10.0.0.0/104`) becomes the IPv4 network it stands for.
     """
     text = text.strip()
     if "%" in text:
-        raise ValueError(f"“{text}” names a zone; give the address without it.")
+        raise AddressError(
+            gettext_noop("“%(text)s” names a zone; give the address without it."), text=text
+        )
     if not _PLAIN.fullmatch(text):
-        raise ValueError(
-            f"“{text}” is not an IP address or range; use the form 192.0.2.1, "
-            "192.0.2.0/24 or 2001:db8::/32."
+        raise AddressError(
+            gettext_noop(
+                "“%(text)s” is not an IP address or range; use the form 192.0.2.1, "
+                "192.0.2.0/24 or 2001:db8::/32."
+            ),
+            text=text,
         )
     address, slash, prefix = text.partition("/")
     if slash and not (prefix.isdecimal() and str(int(prefix)) == prefix):
-        raise ValueError(f"“{text}”: write the size of a range as a number, as in 192.0.2.0/24.")
+        raise AddressError(
+            gettext_noop("“%(text)s”: write the size of a range as a number, as in 192.0.2.0/24."),
+            text=text,
+        )
     try:
         network = ipaddress.ip_network(text, strict=False)
         exact = ipaddress.ip_address(address)
     except ValueError:
-        raise ValueError(_explain_bad_address(text, address)) from None
+        raise AddressError(_explain_bad_address(address), text=text) from None
     if network.network_address != exact:
-        raise ValueError(f"“{text}” has host bits set; did you mean {network}?")
+        raise AddressError(
+            gettext_noop("“%(text)s” has host bits set; did you mean %(network)s?"),
+            text=text,
+            network=network,
+        )
     return _unmap_network(network)
 
 
 def canonical_network(text: str) -> str:
     """Return the one spelling of a network: an address alone, or `address/prefix`.
 
-    Raises ValueError as parse_network does.
+    Raises AddressError.
     """
     network = parse_network(text)
     if network.prefixlen == network.max_prefixlen:
@@ -60,27 +97,35 @@ def canonical_network(text: str) -> str:
 def spanned_network(first: Address, last: Address) -> str:
     """Return the one network, canonical, that holds exactly the addresses from first to last.
 
-    Raises ValueError when there is none, and then names the networks that do together.
+    Raises AddressError when there is none, and then names the networks that do together.
     """
     try:
         parts = list(islice(ipaddress.summarize_address_range(first, last), _MAX_PARTS + 1))
     except (TypeError, ValueError):  # of two versions, or backwards
-        raise ValueError(f"No range goes from {first} to {last}.") from None
+        raise AddressError(
+            gettext_noop("No range goes from %(first)s to %(last)s."), first=first, last=last
+        ) from None
     if len(parts) == 1:
         return canonical_network(str(parts[0]))
-    names = ", ".join(str(part) for part in parts[:_MAX_PARTS])
-    more = ", …" if len(parts) > _MAX_PARTS else ""
-    raise ValueError(f"{first} to {last} is no one CIDR range; list each of {names}{more}.")
+    names = ", ".join([*map(str, parts[:_MAX_PARTS]), *(["…"] if len(parts) > _MAX_PARTS else [])])
+    raise AddressError(
+        gettext_noop("%(first)s to %(last)s is no one CIDR range; list each of %(names)s."),
+        first=first,
+        last=last,
+        names=names,
+    )
 
 
 def parse_address(text: str) -> Address:
     """Return the address that `text` names, IPv4-mapped IPv6 unfolded.
 
-    Raises ValueError when it is anything but one plain address.
+    Raises AddressError when it is anything but one plain address.
     """
     network = parse_network(text)
     if "/" in text:
-        raise ValueError(f"“{text.strip()}” is a range; give one address.")
+        raise AddressError(
+            gettext_noop("“%(text)s” is a range; give one address."), text=text.strip()
+        )
     return network.network_address
 
 
@@ -155,8 +200,10 @@ def _unmap_network(network: Network) -> Network:
     return network
 
 
-def _explain_bad_address(text: str, address: str) -> str:
+def _explain_bad_address(address: str) -> str:
     octets = address.split(".")
     if any(len(octet) > 1 and octet.startswith("0") for octet in octets) and ":" not in address:
-        return f"“{text}” has leading zeros, which some software reads as octal; leave them out."
-    return f"“{text}” is not an IP address or range."
+        return gettext_noop(
+            "“%(text)s” has leading zeros, which some software reads as octal; leave them out."
+        )
+    return gettext_noop("“%(text)s” is not an IP address or range.")

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.db.models import Case, Model, Q, QuerySet, Value, When
+from django.utils.translation import gettext as _
 
 from keys.models import (
     AllowedIP,
@@ -158,7 +159,7 @@ def with_permissions(
 def require(actor: Actor, permission: Permission | str, obj: Model) -> None:
     """Raise PermissionDenied unless the actor has the permission on this row."""
     if not allows(actor, permission, obj):
-        raise PermissionDenied("You do not have permission to do this.")
+        raise PermissionDenied(_("You do not have permission to do this."))
 
 
 def reach_needed(key: APIKey, obj: Model) -> Reach:

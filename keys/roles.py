@@ -12,6 +12,8 @@ from collections.abc import Set
 from dataclasses import dataclass
 from enum import StrEnum
 
+from django.utils.translation import gettext_noop as _
+
 
 class Permission(StrEnum):
     """Everything the policy can be asked, under Django's code names."""
@@ -78,12 +80,13 @@ class BuiltInScope(StrEnum):
     MANAGE = "MANAGE"
 
 
+# Stored in English; pages show them in the reader's language (`Scope.meaning`).
 SCOPE_DESCRIPTIONS = {
-    BuiltInScope.READ: "See keys and their use, and ask whether a key is good.",
-    BuiltInScope.CREATE: "Issue keys.",
-    BuiltInScope.UPDATE: "Change, disable and rotate keys.",
-    BuiltInScope.DELETE: "Revoke keys.",
-    BuiltInScope.MANAGE: "Manage every key of the organization, its people and its settings.",
+    BuiltInScope.READ: _("See keys and their use, and ask whether a key is good."),
+    BuiltInScope.CREATE: _("Issue keys."),
+    BuiltInScope.UPDATE: _("Change, disable and rotate keys."),
+    BuiltInScope.DELETE: _("Revoke keys."),
+    BuiltInScope.MANAGE: _("Manage every key of the organization, its people and its settings."),
 }
 
 # An organization's own scopes: a resource and an action, `orders:read`.

@@ -10,7 +10,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from keys.networks import canonical_network
+from keys.networks import AddressError, canonical_network
 from portal.installation import VAR_DIR, read_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -73,8 +73,8 @@ def parse_networks(variable: str) -> list[str]:
     """Return the canonical networks of a comma-separated variable."""
     try:
         return [canonical_network(text) for text in env.list(variable, default=[])]
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{variable}: {error}") from None
+    except AddressError as error:
+        raise ImproperlyConfigured(f"{variable}: {error.english}") from None
 
 
 # Core

@@ -3,6 +3,7 @@
 import ipaddress
 
 import pytest
+from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -277,3 +278,11 @@ class TestSpannedNetwork:
         except ValueError:
             return
         assert (network[0], network[-1]) == (first, last)
+
+
+def test_mistake_is_explained_in_the_readers_language_and_in_english_to_the_settings():
+    with translation.override("de"), pytest.raises(networks.AddressError) as refusal:
+        networks.canonical_network("10.1.2.3/8")
+    with translation.override("de"):
+        assert str(refusal.value).endswith("meinten Sie 10.0.0.0/8?")
+    assert refusal.value.english.endswith("did you mean 10.0.0.0/8?")

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from keys import networks, roles
@@ -148,6 +149,12 @@ class Scope(models.Model):
     @property
     def is_built_in(self) -> bool:
         return self.organization_id is None
+
+    @property
+    def meaning(self) -> str:
+        """The description; of a built-in scope in the reader's language."""
+        is_ours = self.is_built_in and self.description
+        return gettext(self.description) if is_ours else self.description
 
 
 class Role(models.Model):
