@@ -120,6 +120,15 @@ class AuditFilter(django_filters.FilterSet):
         return queryset.filter(of_key | Q(actor_key=pk))
 
 
+class KeyAuditFilter(AuditFilter):
+    """Narrows what happened to one key."""
+
+    action = django_filters.ChoiceFilter(
+        choices=ACTIONS[0][1], empty_label=_("Anything"), label=_("Did")
+    )
+    actor = object = key = None
+
+
 @dataclass(frozen=True)
 class EventPage:
     """Some events, the newest first, and the ids from which newer and older ones are reached."""

@@ -1,10 +1,12 @@
 """From the secret that somebody presents to a snapshot of the key behind it."""
 
+from collections.abc import Iterable
+
 from django.conf import settings
 from django.db.models import QuerySet
 
 from keys import policy, secrets
-from keys.models import APIKey, KeySecret
+from keys.models import AllowedIP, APIKey, KeySecret
 from keys.verification import Snapshot
 
 
@@ -24,7 +26,7 @@ def load_secret(pk: int) -> KeySecret | None:
 def take(secret: KeySecret) -> Snapshot:
     """Return the snapshot of a key as one of its secrets opens it."""
     key = secret.key
-    rows = [row for row in key.allowed_ips.all() if row.active]
+    allowed, denied = address_lists(key, key.allowed_ips.all())
     return Snapshot(
         key_id=key.pk,
         organization_id=key.organization_id,
@@ -38,9 +40,23 @@ def take(secret: KeySecret) -> Snapshot:
         is_secret_revoked=secret.revoked_at is not None,
         retires_at=secret.ends_at,
         scopes=policy.held_scopes(key, key.organization),
-        allowed=_allowed_networks(key, [row.network for row in rows if not row.deny]),
-        denied=tuple(row.network for row in rows if row.deny),
+        allowed=allowed,
+        denied=denied,
     )
+
+
+def address_lists(
+    key: APIKey, rows: Iterable[AllowedIP]
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """Return the networks that these rows allow a key (None: all) and those they deny it."""
+    active = [row for row in rows if row.active]
+    own = tuple(row.network for row in active if not row.deny)
+    denied = tuple(row.network for row in active if row.deny)
+    if key.assign_server_ips:
+        # The pool counts even when it is empty: emptying it must not open the key to all.
+        pool = key.organization.server_addresses.values_list("network", flat=True)
+        return (*own, *pool), denied
+    return own or None, denied
 
 
 def _with_key() -> QuerySet[KeySecret]:
@@ -54,11 +70,3 @@ def _is_owner_gone(key: APIKey) -> bool:
         return False
     is_member = key.organization.memberships.filter(user=key.owner).exists()
     return not (key.owner.is_active and is_member)
-
-
-def _allowed_networks(key: APIKey, own: list[str]) -> tuple[str, ...] | None:
-    if key.assign_server_ips:
-        # The pool counts even when it is empty: emptying it must not open the key to all.
-        pool = key.organization.server_addresses.values_list("network", flat=True)
-        return (*own, *pool)
-    return tuple(own) or None

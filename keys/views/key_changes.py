@@ -3,17 +3,20 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from keys import policy, services
-from keys.models import APIKey, UsageBucket
+from keys import policy, series, services
+from keys.forms.states import LockForm, QuietForm
+from keys.models import APIKey
 from keys.roles import Permission
 from keys.views.base import (
     OrganizationRequest,
@@ -23,15 +26,20 @@ from keys.views.base import (
     render_page,
     to_key,
 )
-from keys.views.usage import outcomes_since
 
 
-@require_POST
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
 @in_organization
 def key_retire(request: OrganizationRequest, identifier: str, secret: int) -> HttpResponse:
-    """End the overlap of a rotation: that old secret stops working now."""
+    """Ask whether to end the overlap of a rotation, and do so: that old secret stops now."""
     key = get_key(request, identifier)
     row = get_object_or_404(key.secrets.all(), pk=secret)
+    policy.require(request.user, Permission.CHANGE_APIKEY, key)
+    if key.revoked_at:
+        return refuse_revoked(request, key)
+    if request.method != "POST":
+        return render_page(request, "keys/secret_retire.html", {"key": key, "secret": row})
     try:
         services.retire_secret(actor=request.user, secret=row)
     except ValidationError as problems:
@@ -40,13 +48,50 @@ def key_retire(request: OrganizationRequest, identifier: str, secret: int) -> Ht
         return refuse_revoked(request, key)
     else:
         messages.success(request, _("The secret %(label)s no longer works.") % {"label": row.label})
-    return to_key(request, key)
+    return _to_rotation(request, key)
+
+
+@require_POST
+@in_organization
+def key_quiet(request: OrganizationRequest, identifier: str, secret: int) -> HttpResponse:
+    """Let an old secret end as soon as it was not used for some hours."""
+    key = get_key(request, identifier)
+    row = get_object_or_404(key.secrets.all(), pk=secret)
+    policy.require(request.user, Permission.CHANGE_APIKEY, key)
+    form = QuietForm(request.POST)
+    if not form.is_valid():
+        problem = " ".join(form.errors["hours"])
+        messages.error(request, _("Hours without use: %(problem)s") % {"problem": problem})
+        return _to_rotation(request, key)
+    hours = form.cleaned_data["hours"]
+    try:
+        services.retire_secret(actor=request.user, secret=row, quiet_hours=hours)
+    except ValidationError as problems:
+        messages.error(request, " ".join(problems.messages))
+    except APIKey.DoesNotExist:
+        return refuse_revoked(request, key)
+    else:
+        done = ngettext(
+            "The secret %(label)s ends when it was not used for %(hours)d hour.",
+            "The secret %(label)s ends when it was not used for %(hours)d hours.",
+            hours,
+        )
+        messages.success(request, done % {"label": row.label, "hours": hours})
+    return _to_rotation(request, key)
+
+
+def _to_rotation(request: OrganizationRequest, key: APIKey) -> HttpResponse:
+    return redirect("keys:rotation", request.organization.slug, key.identifier)
 
 
 def _confirmed(
-    action: str, permission: Permission, change: Callable[..., APIKey], done: Callable[[], str]
+    action: str,
+    permission: Permission,
+    change: Callable[..., APIKey],
+    done: Callable[[], str],
+    form_class: type[forms.Form] = forms.Form,
 ) -> Callable[..., HttpResponse]:
-    """Make a view that asks first, then changes the state of a key."""
+    """Make a view that asks first, then changes the state of a key with what the form says."""
 
     @never_cache
     @require_http_methods(["GET", "HEAD", "POST"])
@@ -56,16 +101,20 @@ def _confirmed(
         policy.require(request.user, permission, key)
         if key.revoked_at:
             return refuse_revoked(request, key)
-        if request.method == "POST":
+        form = form_class(request.POST if request.method == "POST" else None)
+        if form.is_valid():
             try:
-                change(actor=request.user, key=key)
+                change(actor=request.user, key=key, **form.cleaned_data)
             except APIKey.DoesNotExist:
                 return refuse_revoked(request, key)
             messages.success(request, done() % {"name": key.name})
             return to_key(request, key)
-        buckets = policy.visible(request.user, UsageBucket.objects.filter(key=key))
-        since = timezone.now() - timedelta(days=1)
-        context = {"key": key, "last_day": outcomes_since(buckets, since)}
+        last_day = series.totals_since(
+            actor=request.user,
+            keys=APIKey.objects.filter(pk=key.pk),
+            since=timezone.now() - timedelta(days=1),
+        )
+        context = {"key": key, "form": form, "last_day": last_day}
         return render_page(request, f"keys/apikey_{action}.html", context)
 
     view.__name__ = view.__qualname__ = f"key_{action}"
@@ -102,6 +151,7 @@ key_lock = _confirmed(
     Permission.LOCK_APIKEY,
     services.lock_key,
     lambda: _("“%(name)s” is locked: only staff can let it work again."),
+    LockForm,
 )
 
 

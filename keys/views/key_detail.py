@@ -1,74 +1,92 @@
-"""The page of one key."""
+"""The page of one key: how it is used, what it may spend, its secrets, how to stop it."""
 
-from datetime import datetime
-from typing import Any
-
-from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from keys import policy, snapshots
-from keys.forms.search import AddressForm
-from keys.models import APIKey, AuditEvent, Scope, UsageBucket
-from keys.verification import Code, Question, Snapshot, judge
-from keys.views.base import EVENTS_SHOWN, OrganizationRequest, get_key, in_organization, render_page
-from keys.views.usage import outcomes_by_day
+from keys import hygiene, policy, series
+from keys.models import APIKey, AuditEvent
+from keys.series import Range
+from keys.services.rotation import MAX_QUIET_HOURS
+from keys.views.base import EVENTS_SHOWN, OrganizationRequest, in_organization, render_page
+from keys.views.key_page import load_key, render_tab
+
+ADDRESSES_SHOWN = 5
 
 
 @require_safe
 @in_organization
 def key_detail(request: OrganizationRequest, identifier: str) -> HttpResponse:
-    """Everything about one key."""
-    key = get_key(request, identifier)
+    """How a key is used, what it may do, what is worth a look."""
+    key = load_key(request, identifier, "scopes", "allowed_ips")
     now = timezone.now()
-    form = AddressForm(request.GET if "address" in request.GET else None)
-    snapshot = snapshots.take(key.current_secret) if key.current_secret else None
-    buckets = policy.visible(request.user, UsageBucket.objects.filter(key=key))
-    return render_page(
+    span = _read_span(request)
+    return render_tab(
         request,
         "keys/apikey_detail.html",
+        key,
         {
-            "key": key,
-            "now": now,
-            "days": outcomes_by_day(buckets, now),
-            "remaining": key.remaining_at(now),
-            "spent_percent": _spent_percent(key, now),
-            "effective": _effective_scopes(key, snapshot),
-            "address_form": form,
-            "trial": _try_address(snapshot, form, now),
-            "server_addresses": request.organization.server_addresses.all()
-            if key.assign_server_ips
-            else [],
-            "events": _events_of(request, key),
+            "span": span,
+            "slots": series.outcomes(
+                actor=request.user, keys=APIKey.objects.filter(pk=key.pk), span=span, now=now
+            ),
+            "addresses": series.top_addresses(
+                actor=request.user, key=key, now=now, count=ADDRESSES_SHOWN
+            ),
+            "findings": hygiene.findings(key, now=now),
         },
     )
 
 
-def _effective_scopes(key: APIKey, snapshot: Snapshot | None) -> list[tuple[Scope, bool]]:
-    """Return each scope the key was given, with whether it counts today."""
-    effective = snapshot.scopes if snapshot else frozenset()
-    return [(scope, scope.code in effective) for scope in key.scope_rows]
+@require_safe
+@in_organization
+def key_limits(request: OrganizationRequest, identifier: str) -> HttpResponse:
+    """What a key may spend, how much is left, and until when that lasts."""
+    key = load_key(request, identifier)
+    spending = series.spending(actor=request.user, key=key, now=timezone.now())
+    return render_tab(request, "keys/apikey_limits.html", key, {"spending": spending})
 
 
-def _spent_percent(key: APIKey, now: datetime) -> int:
-    remaining = key.remaining_at(now)
-    return round(100 - 100 * remaining / key.limit) if key.limit else 100
+@require_safe
+@in_organization
+def key_rotation(request: OrganizationRequest, identifier: str) -> HttpResponse:
+    """The secrets of a key: which is current, when old ones end, and which are still used."""
+    key = load_key(request, identifier)
+    curves = series.by_secret(actor=request.user, key=key, now=timezone.now())
+    context = {"curves": curves, "max_quiet_hours": MAX_QUIET_HOURS}
+    return render_tab(request, "keys/apikey_rotation.html", key, context)
 
 
-def _try_address(
-    snapshot: Snapshot | None, form: AddressForm, now: datetime
-) -> dict[str, Any] | None:
-    """Return what a request from that address would get."""
-    if snapshot is None or not form.is_valid():
-        return None
-    address = form.cleaned_data["address"]
-    code = judge(snapshot, Question(now=now, address=address))
-    return {"address": address, "code": code, "is_accepted": code is Code.VALID}
+@require_safe
+@in_organization
+def key_danger(request: OrganizationRequest, identifier: str) -> HttpResponse:
+    """What stops a key, for a while or for good."""
+    return render_tab(request, "keys/apikey_danger.html", load_key(request, identifier), {})
 
 
-def _events_of(request: OrganizationRequest, key: APIKey) -> QuerySet[AuditEvent]:
+@require_safe
+@in_organization
+def key_print(request: OrganizationRequest, identifier: str) -> HttpResponse:
+    """All about a key on one sheet, to keep on paper or as a file."""
+    key = load_key(request, identifier, "scopes", "allowed_ips")
     events = request.organization.audit_events.filter(
         object_type=APIKey._meta.model_name, object_id=str(key.pk)
     )
-    return policy.visible(request.user, events)[:EVENTS_SHOWN]
+    context = {
+        "key": key,
+        "now": timezone.now(),
+        "held": policy.held_scopes(key, key.organization),
+        "server_addresses": request.organization.server_addresses.all()
+        if key.assign_server_ips
+        else [],
+        "events": policy.visible(request.user, events)[:EVENTS_SHOWN],
+        "may_see_events": policy.allows(
+            request.user, policy.view_permission(AuditEvent), request.organization
+        ),
+    }
+    return render_page(request, "keys/apikey_print.html", context)
+
+
+def _read_span(request: OrganizationRequest) -> Range:
+    asked = request.GET.get("range", "")
+    return Range(asked) if asked in Range.values else Range.MONTH
