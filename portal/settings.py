@@ -184,6 +184,8 @@ USE_I18N = True
 # Instants are stored and shown in UTC; limits reset at midnight UTC.
 TIME_ZONE = "UTC"
 USE_TZ = True
+# Moments with their zone.
+FORMAT_MODULE_PATH = "portal.formats"
 
 
 # Static files

@@ -8,7 +8,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext_lazy
 
 register = template.Library()
 
@@ -16,30 +16,26 @@ _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 
+# Whole, as languages inflect the unit after their word for "ago".
+_PAST = {
+    "minute": ngettext_lazy("%d minute ago", "%d minutes ago"),
+    "hour": ngettext_lazy("%d hour ago", "%d hours ago"),
+    "day": ngettext_lazy("%d day ago", "%d days ago"),
+    "month": ngettext_lazy("%d month ago", "%d months ago"),
+    "year": ngettext_lazy("%d year ago", "%d years ago"),
+}
+_FUTURE = {
+    "minute": ngettext_lazy("in %d minute", "in %d minutes"),
+    "hour": ngettext_lazy("in %d hour", "in %d hours"),
+    "day": ngettext_lazy("in %d day", "in %d days"),
+    "month": ngettext_lazy("in %d month", "in %d months"),
+    "year": ngettext_lazy("in %d year", "in %d years"),
+}
+
 
 def exact(moment: datetime) -> str:
     """Return the moment to the minute with its zone: `21 Nov 2026, 14:03 UTC`."""
-    local = timezone.localtime(moment)
-    return f"{date_format(local, 'j M Y, H:i')} {local.tzname()}"
-
-
-def span(length: timedelta) -> str:
-    """Return a length of time in its largest unit: `3 hours`, `2 months`. Signs do not count."""
-    length = abs(length)
-    if length < _HOUR:
-        count = max(round(length / _MINUTE), 1)
-        return ngettext("%d minute", "%d minutes", count) % count
-    if length < _DAY:
-        count = round(length / _HOUR)
-        return ngettext("%d hour", "%d hours", count) % count
-    days = round(length / _DAY)
-    if days < 60:
-        return ngettext("%d day", "%d days", days) % days
-    if days < 730:
-        months = round(days / 30.44)
-        return ngettext("%d month", "%d months", months) % months
-    years = round(days / 365.25)
-    return ngettext("%d year", "%d years", years) % years
+    return date_format(timezone.localtime(moment), "DATETIME_FORMAT")
 
 
 def relative(moment: datetime, now: datetime) -> str:
@@ -47,9 +43,23 @@ def relative(moment: datetime, now: datetime) -> str:
     distance = moment - now
     if abs(distance) < _MINUTE:
         return _("just now")
-    if distance > timedelta(0):
-        return _("in %(span)s") % {"span": span(distance)}
-    return _("%(span)s ago") % {"span": span(distance)}
+    unit, count = _measure(abs(distance))
+    words = _FUTURE if distance > timedelta(0) else _PAST
+    return words[unit] % count
+
+
+def _measure(length: timedelta) -> tuple[str, int]:
+    """Return a length of time in its largest unit: `hour`, 3."""
+    if length < _HOUR:
+        return "minute", max(round(length / _MINUTE), 1)
+    if length < _DAY:
+        return "hour", round(length / _HOUR)
+    days = round(length / _DAY)
+    if days < 60:
+        return "day", days
+    if days < 730:
+        return "month", round(days / 30.44)
+    return "year", round(days / 365.25)
 
 
 @register.simple_tag
@@ -77,6 +87,6 @@ def clock(moment: datetime) -> SafeString:
         '<time datetime="{}" title="{}">{} {}</time>',
         moment.isoformat(),
         exact(moment),
-        date_format(local, "H:i"),
+        date_format(local, "TIME_FORMAT"),
         local.tzname(),
     )
