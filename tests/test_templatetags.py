@@ -1,6 +1,6 @@
 """What templates say: dates, standings, charts, changes."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
@@ -9,7 +9,6 @@ from django.test import RequestFactory
 from django.utils import timezone
 
 from keys import services
-from keys.templatetags.charts import GROUPS, outcome_chart, sparkline
 from keys.templatetags.dates import relative
 from keys.templatetags.outcomes import outcome
 from keys.templatetags.reach import reach
@@ -104,36 +103,6 @@ def test_reach_is_told_in_a_word(rows, servers, label, owner, acme):
     assert reach(key).label == label
 
 
-def test_every_outcome_is_in_one_group_and_has_words():
+def test_every_outcome_has_words():
     for code in Code:
-        assert sum(code in group.codes for group in GROUPS) == 1
         assert outcome(code)
-
-
-def test_chart_stacks_to_the_top_of_a_round_scale():
-    days = [
-        (date(2026, 11, 20), {}),
-        (date(2026, 11, 21), {Code.VALID: 30, Code.REVOKED: 5, Code.EXPIRED: 5}),
-    ]
-    chart = outcome_chart(days, "heading")
-    assert (chart["top"], chart["total"]) == (40, 40)
-    assert [(bar.group.name, bar.y, bar.height) for bar in chart["columns"][1].bars] == [
-        ("accepted", 25.0, 75.0),
-        ("state", 0.0, 25.0),
-    ]
-    assert chart["columns"][0].bars == []
-
-
-def test_chart_is_drawn_with_a_table_of_the_same():
-    days = [(date(2026, 11, 21), {Code.VALID: 1234})]
-    html = render('{% load charts %}{% outcome_chart days "heading" %}', days=days)
-    assert html.count("1,234") == 3
-    assert 'aria-labelledby="heading"' in html
-    assert "style=" not in html
-
-
-def test_chart_without_use_is_no_division_by_zero():
-    html = render('{% load charts %}{% outcome_chart days "h" %}', days=[(date(2026, 1, 1), {})])
-    assert "<table" not in html
-    assert sparkline([])["accepted"] == 0
-    assert "No use" in render("{% load charts %}{% sparkline days %}", days=[])

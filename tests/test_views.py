@@ -774,8 +774,8 @@ def test_overview_draws_thirty_days_up_to_today(owner, acme, key):
         )
     days = sign_in(owner).get(listing(acme, "overview")).context["days"]
     assert len(days) == 30
-    assert days[-1] == (now.date(), {Code.VALID: 5})
-    assert days[0][1] == {Code.VALID: 7}
+    assert days[-1].outcomes == {Code.VALID: 5}
+    assert days[0].outcomes == {Code.VALID: 7}
 
 
 def test_suspended_organization_says_so(owner, acme):

@@ -1,140 +1,168 @@
-"""Charts, drawn on the server: SVG without scripts or styles, each with the same as a table."""
+"""Charts, drawn on the server: SVG without scripts or styles, each with the same as a table.
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+Moments are told in UTC, whatever they are of.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
 
 from django import template
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.template import Context
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
 
-from keys.verification import Code
+from keys import charts
+from keys.charts import GROUPS, Column, Mark
+from keys.models import KeySecret
+from keys.series import Range, Slot, Spending
+from keys.templatetags.dates import exact
 
 register = template.Library()
 
-
-@dataclass(frozen=True)
-class Group:
-    """Outcomes that mean the same to whoever looks at a chart."""
-
-    name: str
-    label: str | Promise
-    codes: frozenset[Code]
-
-
-_SAID_BY_THE_KEY = frozenset(
-    {Code.VALID, Code.LIMIT_EXCEEDED, Code.FORBIDDEN_ADDRESS, Code.INSUFFICIENT_SCOPES}
-)
-
-# From the bottom of a column to its top.
-GROUPS = (
-    Group("accepted", _("Accepted"), frozenset({Code.VALID})),
-    Group("limit", _("Limit exceeded"), frozenset({Code.LIMIT_EXCEEDED})),
-    Group("address", _("Address not allowed"), frozenset({Code.FORBIDDEN_ADDRESS})),
-    Group("scopes", _("Scope missing"), frozenset({Code.INSUFFICIENT_SCOPES})),
-    Group("state", _("Key not usable"), frozenset(Code) - _SAID_BY_THE_KEY),
-)
-
-# In units of the drawing, which is stretched to the space there is.
-_HEIGHT = 100
-_COLUMN = 10
-_GAP = 2
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One part of a column."""
-
-    group: Group
-    y: float
-    height: float
-
-
-@dataclass(frozen=True)
-class Column:
-    """The outcomes of one day."""
-
-    day: date
-    x: int
-    bars: list[Bar]
-    counts: list[int]
-
-    @property
-    def total(self) -> int:
-        return sum(self.counts)
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
 @register.inclusion_tag("components/outcome_chart.html")
-def outcome_chart(days: Sequence[tuple[date, Mapping[str, int]]], heading_id: str) -> dict:
-    """Draw requests a day, stacked by outcome. `days`: (day, {verification code: requests})."""
-    counts = [[_sum(outcomes, group) for group in GROUPS] for _day, outcomes in days]
-    top = _round_up(max((sum(each) for each in counts), default=0))
-    columns = [
-        Column(day, index * _COLUMN, _stack(each, top), each)
-        for index, ((day, _outcomes), each) in enumerate(zip(days, counts, strict=True))
-    ]
+def outcome_chart(slots: Sequence[Slot], heading_id: str) -> dict[str, Any]:
+    """Draw requests over time, stacked by outcome, under the heading of that id."""
+    top = charts.round_up(max((slot.total for slot in slots), default=0))
+    columns = charts.columns_of(slots, top)
+    step = _step_of(slots)
     totals = [sum(column.counts[index] for column in columns) for index in range(len(GROUPS))]
+    legend = [(group, total) for group, total in zip(GROUPS, totals, strict=True) if total]
     return {
-        "columns": columns,
-        "groups": GROUPS,
-        "legend": [(group, total) for group, total in zip(GROUPS, totals, strict=True) if total],
-        "total": sum(totals),
-        "top": top,
-        "width": len(columns) * _COLUMN,
-        "height": _HEIGHT,
-        "bar_width": _COLUMN - _GAP,
         "heading_id": heading_id,
+        "columns": [(column, _slot_name(column.start, step), _told(column)) for column in columns],
+        "marks": _named(charts.marks_of(slots), step),
+        "legend": legend,
+        "rows": [
+            (
+                _slot_name(column.start, step),
+                column.total,
+                [count for count, total in zip(column.counts, totals, strict=True) if total],
+            )
+            for column in reversed(columns)
+        ],
+        "total": sum(totals),
+        "scale": _scale(top) if sum(totals) else ["", "", 0],
     }
 
 
 @register.inclusion_tag("components/sparkline.html")
-def sparkline(days: Sequence[tuple[date, Mapping[str, int]]]) -> dict:
-    """Draw the requests of each day as small columns, refused ones on top in another colour."""
-    totals = [(_sum(outcomes, GROUPS[0]), sum(outcomes.values())) for _day, outcomes in days]
-    top = max((total for _accepted, total in totals), default=0) or 1
+def sparkline(slots: Sequence[Slot]) -> dict[str, Any]:
+    """Draw the requests of each slot as small columns, refused ones on top in another colour."""
+    accepted_path, refused_path = charts.sparkline_paths(slots)
     return {
-        "columns": [
-            {
-                "x": index * _COLUMN,
-                "accepted": _scale(accepted, top),
-                "accepted_y": _HEIGHT - _scale(accepted, top),
-                "refused": _scale(total - accepted, top),
-                "refused_y": _HEIGHT - _scale(total, top),
-            }
-            for index, (accepted, total) in enumerate(totals)
-        ],
-        "accepted": sum(accepted for accepted, _total in totals),
-        "refused": sum(total - accepted for accepted, total in totals),
-        "days": len(totals),
-        "width": max(len(totals), 1) * _COLUMN,
-        "height": _HEIGHT,
-        "bar_width": _COLUMN - _GAP,
+        "accepted_path": accepted_path,
+        "refused_path": refused_path,
+        "accepted": sum(slot.accepted for slot in slots),
+        "refused": sum(slot.refused for slot in slots),
+        "days": len(slots),
+        "width": max(len(slots), 1) * 10,
     }
 
 
-def _sum(outcomes: Mapping[str, int], group: Group) -> int:
-    return sum(requests for code, requests in outcomes.items() if code in group.codes)
+@register.inclusion_tag("components/range_picker.html", takes_context=True)
+def range_picker(context: Context, chosen: Range) -> dict[str, Any]:
+    """Offer to look farther back or nearer: links to the same page with another `range`."""
+    query = context["request"].GET.copy()
+    choices = []
+    for each in Range:
+        query["range"] = each.value
+        choices.append((each, query.urlencode(), each == chosen))
+    return {"choices": choices}
 
 
-def _stack(counts: Iterable[int], top: int) -> list[Bar]:
-    bars, y = [], float(_HEIGHT)
-    for group, count in zip(GROUPS, counts, strict=True):
-        if count:
-            height = _scale(count, top)
-            y -= height
-            bars.append(Bar(group, round(y, 2), height))
-    return bars
+@register.inclusion_tag("components/burn_down.html")
+def burn_down(spending: Spending, heading_id: str) -> dict[str, Any]:
+    """Draw what is left of a key's limit until it is full again, and how long it lasts."""
+    drawing = charts.burn_down_of(spending)
+    length = (spending.ends_at or spending.points[-1][0]) - spending.started_at
+    return {
+        "heading_id": heading_id,
+        "drawing": drawing,
+        "spending": spending,
+        "marks": [
+            (mark, date_format(mark.moment, "H:i" if length <= _DAY else "j M"))
+            for mark in drawing.marks
+        ],
+        "scale": [spending.limit, "", 0],
+        "now": exact(spending.points[-1][0]),
+        "rows": [
+            (exact(moment), max(spending.limit - spent, Decimal(0)), spent)
+            for moment, spent in reversed(spending.points)
+        ],
+    }
 
 
-def _scale(count: int, top: int) -> float:
-    return round(count / top * _HEIGHT, 2)
+@register.inclusion_tag("components/secret_curves.html")
+def secret_curves(
+    curves: Sequence[tuple[KeySecret, Sequence[Slot]]], heading_id: str
+) -> dict[str, Any]:
+    """Draw the use of each secret of a key over the same time, the newest most strongly."""
+    top = charts.round_up(max((slot.total for _each, slots in curves for slot in slots), default=0))
+    slots = curves[0][1] if curves else []
+    step = _step_of(slots)
+    totals = [sum(slot.total for slot in each) for _secret, each in curves]
+    return {
+        "heading_id": heading_id,
+        "curves": [
+            (secret, charts.curve_of([slot.total for slot in each], top), total, age)
+            for age, ((secret, each), total) in enumerate(
+                zip(reversed(curves), reversed(totals), strict=True)
+            )
+        ][::-1],
+        "marks": _named(charts.marks_of(slots), step),
+        "rows": [
+            (_slot_name(same[0].start, step), [slot.total for slot in same])
+            for same in reversed(list(zip(*(each for _secret, each in curves), strict=True)))
+            if any(slot.total for slot in same)
+        ],
+        "total": sum(totals),
+        "scale": _scale(top) if sum(totals) else ["", "", 0],
+    }
 
 
-def _round_up(number: int) -> int:
-    """Return the next round number, so that the scale and its middle read well."""
-    step = 1
-    while True:
-        for factor in (1, 2, 4, 6, 8):
-            if factor * step >= number:
-                return factor * step
-        step *= 10
+def _step_of(slots: Sequence[Slot]) -> timedelta:
+    return slots[1].start - slots[0].start if len(slots) > 1 else _DAY
+
+
+def _scale(top: int) -> list[int | str]:
+    return [top, top // 2 if top > 1 else "", 0]
+
+
+def _told(column: Column) -> str:
+    """Return a column in words, for whoever points at it."""
+    counts = [
+        _("%(outcome)s: %(count)s") % {"outcome": group.label, "count": intcomma(count)}
+        for group, count in zip(GROUPS, column.counts, strict=True)
+        if count
+    ]
+    return " · ".join(counts) or _("no requests")
+
+
+def _named(marks: Sequence[Mark], step: timedelta) -> list[tuple[Mark, str]]:
+    """Return the marks with their words: the time of day, or the day where one begins."""
+    return [
+        (
+            mark,
+            date_format(mark.moment, "H:i" if step < 6 * _HOUR and mark.moment.hour else "j M"),
+        )
+        for mark in marks
+    ]
+
+
+def _slot_name(start: datetime, step: timedelta) -> str:
+    """Return which time a slot stands for."""
+    if step < _HOUR:
+        return date_format(start, "H:i")
+    if step >= _DAY:
+        return date_format(start, "j M Y")
+    return _("%(day)s, %(start)s to %(end)s") % {
+        "day": date_format(start, "j M"),
+        "start": date_format(start, "H:i"),
+        "end": date_format(start + step, "H:i"),
+    }
