@@ -1,46 +1,119 @@
 """Take the README's pictures from a running demo.
 
-    python -m tests.pages.take_screenshots http://127.0.0.1:8000 PASSWORD
+    python -m tests.pages.take_screenshots http://127.0.0.1:8000 PASSWORD [--all FOLDER]
 
-with the address and the password that `quickstart` printed. Needs Playwright and Chromium.
+with the address and the password that `quickstart` printed. `--all` takes every page of the
+portal instead, light and dark, at the width of a telephone and of a desk, to look at. Needs
+Playwright and Chromium.
 """
 
+import argparse
+import re
 import shutil
-import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 FOLDER = Path(__file__).resolve().parents[2] / "portal" / "screenshots"
 OWNER = "owner@acme.example"
+HOME = "organizations/acme/"
+# A key of the demo that is in use, limited, confined, and in the middle of a rotation.
+KEY = "Storefront backend"
 
 
-def main(address: str, password: str) -> None:
-    FOLDER.mkdir(exist_ok=True)
+@dataclass(frozen=True)
+class Picture:
+    """A page of the demo; `{key}` in its path is where the page of KEY is."""
+
+    name: str
+    path: str
+    is_dark: bool = False
+    height: int = 860
+
+
+# What the README shows.
+PICTURES = (
+    Picture("home", HOME),
+    Picture("keys", f"{HOME}keys/"),
+    Picture("new-key", f"{HOME}keys/new/?template=ci-deploy", height=1180),
+    Picture("key", "{key}", is_dark=True),
+    Picture("rotation", "{key}rotation/", height=980),
+    Picture("explain", f"{HOME}explain/", is_dark=True),
+    Picture("hygiene", f"{HOME}hygiene/"),
+)
+
+# Every page, for eyes.
+PATHS = (
+    HOME,
+    *(f"{HOME}{page}/" for page in ("keys", "keys/new", "hygiene", "explain", "audit")),
+    *("{key}" + page for page in ("", "limits/", "access/", "rotation/", "activity/", "audit/")),
+    *("{key}" + page for page in ("danger/", "edit/", "rotate/", "disable/", "revoke/")),
+    *(f"{HOME}settings/{page}" for page in ("", "members/", "roles/", "workspaces/")),
+    *(f"{HOME}settings/{page}/" for page in ("server-addresses", "shared-secret")),
+    *(f"accounts/{page}/" for page in ("email", "password/change", "2fa", "sessions")),
+    "docs/",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("address", type=lambda text: text.rstrip("/") + "/")
+    parser.add_argument("password")
+    parser.add_argument("--all", type=Path, metavar="FOLDER", help="every page, into this folder")
+    options = parser.parse_args()
+    folder = options.all or FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        for scheme, picture in (("light", "keys"), ("dark", "key")):
-            page = browser.new_context(
-                color_scheme=scheme, viewport={"width": 1280, "height": 860}
-            ).new_page()
-            _sign_in(page, address, password)
-            page.goto(f"{address}/organizations/acme/keys/")
-            if picture == "key":
-                page.get_by_role("link", name="Storefront backend").click()
-                page.wait_for_load_state()
-            page.screenshot(path=FOLDER / f"{picture}-{scheme}.png")
+        if options.all:
+            _take_all(browser, options.address, options.password, folder)
+        else:
+            _take_pictures(browser, options.address, options.password, folder)
         browser.close()
 
 
-def _sign_in(page: Page, address: str, password: str) -> None:
-    page.goto(f"{address}/accounts/login/")
-    page.get_by_label("E-mail").or_(page.get_by_label("Email")).first.fill(OWNER)
+def _take_pictures(browser: Browser, address: str, password: str, folder: Path) -> None:
+    for picture in PICTURES:
+        scheme = "dark" if picture.is_dark else "light"
+        size = {"width": 1280, "height": picture.height}
+        page = browser.new_context(color_scheme=scheme, viewport=size).new_page()
+        key = _sign_in(page, address, password)
+        page.goto(address + picture.path.format(key=key))
+        page.screenshot(path=folder / f"{picture.name}-{scheme}.png")
+
+
+def _take_all(browser: Browser, address: str, password: str, folder: Path) -> None:
+    for width, scheme in _looks():
+        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
+        page = context.new_page()
+        key = _sign_in(page, address, password)
+        for path in PATHS:
+            page.goto(address + path.format(key=key))
+            name = re.sub(r"\W+", "-", path.format(key="key/")).strip("-")
+            page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True)
+
+
+def _looks() -> Iterator[tuple[int, str]]:
+    for width in (360, 1280):
+        for scheme in ("light", "dark"):
+            yield width, scheme
+
+
+def _sign_in(page: Page, address: str, password: str) -> str:
+    """Sign in as the demo's owner; return the path of the page of KEY."""
+    page.goto(f"{address}accounts/login/")
+    page.get_by_label("Email").first.fill(OWNER)
     page.get_by_label("Password", exact=True).fill(password)
-    page.locator("form button[type=submit]").first.click()
-    page.wait_for_url(f"{address}/organizations/**")
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url(f"{address}{HOME}")
+    page.goto(f"{address}{HOME}keys/")
+    link = page.get_by_role("link", name=KEY, exact=True).first.get_attribute("href")
+    return str(link).lstrip("/")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1].rstrip("/"), sys.argv[2])
+    main()
