@@ -8,12 +8,15 @@ from threading import Lock
 from types import ModuleType
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest
 from django.urls import re_path, reverse_lazy
 from django.urls.resolvers import URLPattern
+from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext
 from django.views.generic import TemplateView
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import EndpointEnumerator, SchemaGenerator
@@ -109,7 +112,8 @@ class _Generator(SchemaGenerator):
 def get_document(module: ModuleType) -> dict[str, Any]:
     """Return the OpenAPI document of a dialect's module, built once in a process."""
     # The generator keeps its state in globals: two threads at it get in each other's way.
-    with _BUILDING:
+    # It is kept, and so in one language, whoever was the first to ask.
+    with _BUILDING, translation.override(settings.LANGUAGE_CODE):
         return build_document(module)
 
 
@@ -120,13 +124,13 @@ def build_document(module: ModuleType) -> dict[str, Any]:
     The dialect's `error_schema` is the JSON schema of its envelope.
     """
     dialect = module.DIALECT
-    settings = {
+    overrides = {
         "TITLE": title_of(module),
         "DESCRIPTION": dialect.api_description,
         "COMPONENT_SPLIT_REQUEST": True,
         "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     }
-    with patched_settings(settings):
+    with patched_settings(overrides):
         document = _Generator(patterns=module.urlpatterns).get_schema(public=True)
     components = document["components"]
     components["schemas"][_ERROR] = dialect.error_schema
@@ -180,7 +184,8 @@ class DocumentView(_PublicView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> Response:
-        return Response(_with_examples(get_document(self.module), _own_ids(request)))
+        document = _with_examples(get_document(self.module), _own_ids(request))
+        return Response(document, headers={"Content-Language": settings.LANGUAGE_CODE})
 
 
 class DocumentationView(_PublicView, SpectacularSwaggerSplitView):
@@ -206,7 +211,7 @@ class IndexView(TemplateView):
             {
                 "id": each.DIALECT.dialect,
                 "name": DialectChoice(each.DIALECT.dialect).label,
-                "description": each.DIALECT.api_description,
+                "description": gettext(each.DIALECT.api_description),
                 "base_url": f"{host}{each.DIALECT.base_path}",
                 "prefixed_url": f"{host}/{each.DIALECT.dialect}{each.DIALECT.base_path}",
                 "credentials": credentials_of(each.DIALECT),

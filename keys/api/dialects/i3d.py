@@ -26,6 +26,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 from rest_framework import serializers, status
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
@@ -236,7 +237,7 @@ class I3D(Dialect):
 
     dialect = Format.I3D
     owned_paths = r"v3(?:/|\Z)"
-    api_description = (
+    api_description = gettext_noop(
         "Keys and their whitelists for clients of i3D.net. Every good reply with a body is an "
         "array; `category` is the number of a role. `key` is whole in the reply that makes a "
         "key, and a mask elsewhere."

@@ -22,6 +22,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 from rest_framework import exceptions, serializers
 from rest_framework.pagination import BasePagination
 from rest_framework.parsers import FormParser
@@ -172,7 +173,7 @@ class Netography(Dialect):
     dialect = Format.NETOGRAPHY
     owned_paths = r"(?:api/v1/(?:api-keys|auth/token)|api/auth/bearer)(?:/|\Z)"
     base_path = "/api/v1"
-    api_description = (
+    api_description = gettext_noop(
         "Keys by their appname, for clients of Netography. Exchange a request token for an "
         "access token first; an API key of its own does as well, as the Bearer token."
     )

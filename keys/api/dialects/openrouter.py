@@ -25,6 +25,7 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed, NotFound, PermissionDenied
 from rest_framework.request import Request
@@ -181,7 +182,7 @@ class OpenRouter(Dialect):
     dialect = Format.OPENROUTER
     owned_paths = r"api/v1(?:/|\Z)"
     base_path = "/api/v1"
-    api_description = (
+    api_description = gettext_noop(
         "Keys with limits and costs, for clients of OpenRouter. A key with MANAGE is a management "
         "key; every other one reads itself at `/api/v1/key` and nothing else."
     )

@@ -25,6 +25,7 @@ from django.core.exceptions import DisallowedHost
 from django.core.exceptions import ValidationError as DomainError
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_noop
 from rest_framework import renderers, serializers, status
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.pagination import BasePagination
@@ -242,7 +243,7 @@ class Xyra(Dialect):
 
     dialect = Format.XYRA
     owned_paths = r"api/(?:account|admin)(?:/|\Z)"
-    api_description = (
+    api_description = gettext_noop(
         "One's own keys, and for administrators everybody's, for clients of XyraPanel. The secret "
         "of a key is in the reply that makes it and never again."
     )

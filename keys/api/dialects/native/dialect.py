@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError as DomainError
 from django.db.models import F, Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 from django_filters.rest_framework import DjangoFilterBackend
 from django_filters.utils import translate_validation
 from drf_spectacular.types import OpenApiTypes
@@ -39,7 +40,7 @@ class Native(Dialect):
 
     dialect = "native"
     owned_paths = r"v1/"
-    api_description = (
+    api_description = gettext_noop(
         "Keys, and the organization around them. Lists are arrays of at most `limit` rows; the "
         "`Link` header has the address of the next page."
     )
