@@ -1,6 +1,5 @@
 """Where each door is: staff, accounts, the API's dialects, the pages."""
 
-from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.templatetags.static import static
 from django.urls import include, path
@@ -8,12 +7,14 @@ from django.utils.functional import lazy
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
+from keys.admin.site import staff
+
 # Browsers ask for it on pages without an icon of their own (the admin).
 favicon = login_not_required(RedirectView.as_view(url=lazy(static, str)("keys/icon.svg")))
 
 urlpatterns = [
     path("favicon.ico", favicon),
-    path("admin/", admin.site.urls),
+    path("admin/", staff.urls),
     path("accounts/", include("allauth.urls")),
     path("language/", login_not_required(set_language), name="set_language"),
     path("", include("keys.api.urls")),

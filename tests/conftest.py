@@ -97,6 +97,20 @@ def superuser(db) -> User:
 
 
 @pytest.fixture
+def as_staff(client, staff):
+    """A client that staff signed in with."""
+    client.force_login(staff)
+    return client
+
+
+@pytest.fixture
+def as_superuser(client, superuser):
+    """A client that a superuser signed in with."""
+    client.force_login(superuser)
+    return client
+
+
+@pytest.fixture
 def key(acme, developer) -> APIKey:
     """The developer's key, with all that a developer holds."""
     return services.issue_key(

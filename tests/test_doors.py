@@ -461,7 +461,7 @@ REST = [
 ]
 ANYTHING = {
     "object_id": "1", "content_type_id": "1", "id": "1", "button": "lock", "key": "x",
-    "uidb36": "x", "pk": "1", "app_label": "keys", "url": "nothing",
+    "uidb36": "x", "pk": "1", "app_label": "keys", "url": "nothing", "report": "peppers",
 }  # fmt: skip
 
 

@@ -4,51 +4,36 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.actions import delete_selected as confirm_deletion
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.utils import display_for_value
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.debug import sensitive_post_parameters
 
-from keys import policy, secrets, services, snapshots
-from keys.admin.base import Button, PolicyAdmin, ReadOnlyInline, telling_refusals
+from keys import policy, secrets, services
+from keys.admin.base import ReadOnlyInline, telling_refusals
+from keys.admin.buttons import Button, ButtonAdmin, ReasonForm
+from keys.admin.decisions import use_of_key
+from keys.admin.filters import AttentionFilter, OrganizationFilter, StatusFilter
+from keys.admin.site import staff
 from keys.models import AllowedIP, APIKey, KeySecret
-from keys.models.keys import Status
 from keys.roles import Permission
-
-
-class StatusFilter(admin.SimpleListFilter):
-    """Filters keys by what they are now."""
-
-    title = _("status")
-    parameter_name = "status"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return list(Status.choices)
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        value = self.value()
-        if value not in Status.values:
-            return queryset
-        return queryset.filter(
-            pk__in=APIKey.objects.with_status(value, timezone.now()).values("pk")
-        )
 
 
 class SecretInline(ReadOnlyInline):
     """The secrets of a key by their masks."""
 
     model = KeySecret
-    fields = ("label", "created_at", "retires_at", "revoked_at", "last_used_at")
+    fields = ("label", "created_at", "superseded_at", "ends", "revoked_at", "last_used_at")
+
+    @admin.display(description=_("ends"))
+    def ends(self, secret: KeySecret) -> str:
+        return _show(secret.ends_at)
 
 
 class AllowedIPInline(ReadOnlyInline):
@@ -58,9 +43,9 @@ class AllowedIPInline(ReadOnlyInline):
     fields = ("network", "deny", "active", "comment", "updated_at")
 
 
-@admin.register(APIKey)
-class APIKeyAdmin(PolicyAdmin):
-    """Shows keys, never their secrets; deleting one is revoking it."""
+@admin.register(APIKey, site=staff)
+class APIKeyAdmin(ButtonAdmin):
+    """Shows keys, never their secrets; locks, unlocks and revokes them."""
 
     list_display = (
         "name",
@@ -72,7 +57,8 @@ class APIKeyAdmin(PolicyAdmin):
         "expires_at",
         "created_at",
     )
-    list_filter = (StatusFilter, "dialect", ("organization", admin.RelatedOnlyFieldListFilter))
+    list_filter = (StatusFilter, AttentionFilter, OrganizationFilter, "dialect")
+    linked_lookups = ("owner",)
     search_fields = (
         "=id",
         "=identifier",
@@ -86,25 +72,67 @@ class APIKeyAdmin(PolicyAdmin):
     )
     search_help_text = _("Number, identifier, hash, name, short name, label, person, organization.")
     inlines = (SecretInline, AllowedIPInline)
-    actions = ("delete_selected",)
     buttons = (
         Button(
             name="lock",
-            label=_("Lock"),
+            label=_("Lock…"),
+            question=_("Lock “%(name)s”?"),
+            question_for_many=lambda count: (
+                ngettext("Lock %(count)d API key?", "Lock %(count)d API keys?", count)
+                % {"count": count}
+            ),
+            consequence=_(
+                "It stops at once and stays stopped until staff unlock it: its organization can "
+                "only revoke it."
+            ),
             bulk_label=_("Lock selected API keys"),
             permission=Permission.LOCK_APIKEY,
-            run=lambda actor, key: services.lock_key(actor=actor, key=key),
+            run=lambda actor, key, reason: services.lock_key(actor=actor, key=key, reason=reason),
             applies=lambda key: key.revoked_at is None and key.locked_at is None,
             done=_("Locked %(name)s. Only staff can unlock it."),
+            form=ReasonForm,
+            is_grave=True,
         ),
         Button(
             name="unlock",
-            label=_("Unlock"),
+            label=_("Unlock…"),
+            question=_("Unlock “%(name)s”?"),
+            question_for_many=lambda count: (
+                ngettext("Unlock %(count)d API key?", "Unlock %(count)d API keys?", count)
+                % {"count": count}
+            ),
+            consequence=_(
+                "It works again at once, unless something else stops it. The reason goes with "
+                "the lock; the audit trail keeps it."
+            ),
             bulk_label=_("Unlock selected API keys"),
             permission=Permission.LOCK_APIKEY,
             run=lambda actor, key: services.unlock_key(actor=actor, key=key),
             applies=lambda key: key.revoked_at is None and key.locked_at is not None,
             done=_("Unlocked %(name)s."),
+        ),
+        Button(
+            name="revoke",
+            label=_("Revoke…"),
+            question=_("Revoke “%(name)s” for good?"),
+            question_for_many=lambda count: (
+                ngettext(
+                    "Revoke %(count)d API key for good?",
+                    "Revoke %(count)d API keys for good?",
+                    count,
+                )
+                % {"count": count}
+            ),
+            consequence=_(
+                "It stops at once, and nothing brings a revoked key back. Its history stays. To "
+                "stop it only for now, lock it instead."
+            ),
+            bulk_label=_("Revoke selected API keys"),
+            permission=Permission.DELETE_APIKEY,
+            run=lambda actor, key: services.revoke_key(actor=actor, key=key),
+            applies=lambda key: key.revoked_at is None,
+            done=_("Revoked %(name)s."),
+            is_grave=True,
         ),
     )
     fieldsets = (
@@ -132,7 +160,16 @@ class APIKeyAdmin(PolicyAdmin):
         (_("Use"), {"fields": ("requests", "refused", "cost", "last_used", "last_seen")}),
         (
             _("History"),
-            {"fields": ("created_at", "updated_at", "locked_at", "revoked_at", "trail")},
+            {
+                "fields": (
+                    "created_at",
+                    "updated_at",
+                    "locked_at",
+                    "lock_reason",
+                    "revoked_at",
+                    "trail",
+                )
+            },
         ),
     )
 
@@ -149,15 +186,7 @@ class APIKeyAdmin(PolicyAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        if obj is not None and obj.revoked_at is not None:
-            return False
-        return super().has_delete_permission(request, obj)
-
-    # Finding a key
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.find_view)
-        return [path("find/", view, name="keys_apikey_find"), *super().get_urls()]
+        return False  # a key is revoked, by a button; what it was and did stays known
 
     @telling_refusals
     def changelist_view(
@@ -168,72 +197,11 @@ class APIKeyAdmin(PolicyAdmin):
             message = gettext(
                 "That was a whole key, and searching puts it into the address: it is now in this "
                 "browser's history and perhaps in logs. Consider rotating it, and find keys by "
-                "their secret with the box below."
+                "their secret with the box at the top."
             )
             self.message_user(request, message, messages.WARNING)
             return redirect("admin:keys_apikey_changelist")
         return super().changelist_view(request, extra_context)
-
-    @method_decorator(sensitive_post_parameters("secret"))
-    def find_view(self, request: HttpRequest) -> HttpResponse:
-        """Go to the key of a secret that somebody presented; posted, so that no log keeps it."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        row = snapshots.find_secret(request.POST.get("secret", "").strip())
-        key = self.get_queryset(request).filter(pk=row.key_id).first() if row else None
-        if key is None:
-            self.message_user(request, gettext("No key has this secret."), messages.WARNING)
-            return redirect("admin:keys_apikey_changelist")
-        return redirect("admin:keys_apikey_change", key.pk)
-
-    # Revoking, which is what deleting means here
-
-    @admin.action(permissions=["delete"], description=_("Revoke selected API keys"))
-    def delete_selected(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
-        """Confirm, then revoke. It has the stock name, so that the stock one never runs."""
-        if not request.POST.get("post"):
-            context = confirm_deletion(self, request, queryset)
-            if context is not None:
-                context.context_data["title"] = gettext("Revoke several API keys")
-            return context
-        self.delete_queryset(request, queryset)
-        return None
-
-    def delete_model(self, request: HttpRequest, obj: APIKey) -> None:
-        services.revoke_key(actor=request.user, key=obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
-        keys = list(queryset.live())
-        for key in keys:
-            self.delete_model(request, key)
-        self.log_deletions(request, keys)
-        message = ngettext(
-            "Revoked %(count)d API key.", "Revoked %(count)d API keys.", len(keys)
-        ) % {"count": len(keys)}
-        self.message_user(request, message, messages.SUCCESS)
-
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list, dict, set, list]:
-        # Nothing is removed with a key, since nothing is removed.
-        return [str(key) for key in objs], {}, set(), []
-
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        return LogEntry.objects.log_actions(
-            user_id=request.user.pk,
-            queryset=queryset,
-            action_flag=CHANGE,
-            change_message=gettext("Revoked."),
-        )
-
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        context = {"title": gettext("Revoke API key"), **(extra_context or {})}
-        return super().delete_view(request, object_id, extra_context=context)
-
-    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
-        message = gettext("Revoked %(name)s.") % {"name": obj_display}
-        self.message_user(request, message, messages.SUCCESS)
-        return redirect("admin:keys_apikey_change", obj_id)
 
     def change_view(
         self,
@@ -242,15 +210,11 @@ class APIKeyAdmin(PolicyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        # The stock link says "Delete"; ours stands beside the other buttons.
-        context = {"show_delete": False, "can_revoke": self._can_revoke(request, object_id)}
+        key = self.get_object(request, object_id)
+        context = use_of_key(request.user, key) if key is not None else {}
         return super().change_view(
             request, object_id, form_url, {**context, **(extra_context or {})}
         )
-
-    def _can_revoke(self, request: HttpRequest, object_id: str) -> bool:
-        key = self.get_object(request, object_id)
-        return key is not None and self.has_delete_permission(request, key)
 
     # Columns
 

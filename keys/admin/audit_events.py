@@ -8,10 +8,12 @@ from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from keys.admin.base import PolicyAdmin
+from keys.admin.filters import OrganizationFilter
+from keys.admin.site import staff
 from keys.models import AuditEvent
 
 
-@admin.register(AuditEvent)
+@admin.register(AuditEvent, site=staff)
 class AuditEventAdmin(PolicyAdmin):
     """Shows the audit trail; nobody alters it."""
 
@@ -24,7 +26,7 @@ class AuditEventAdmin(PolicyAdmin):
         "door",
         "address",
     )
-    list_filter = ("door", ("organization", admin.RelatedOnlyFieldListFilter))
+    list_filter = ("door", OrganizationFilter)
     linked_lookups = ("object_type", "object_id")
     list_select_related = ("organization",)
     search_fields = ("actor_label", "action", "object_label", "=object_id", "=request_id")

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial, wraps
+from functools import wraps
 from typing import Any
 
 from django import forms
@@ -11,12 +10,13 @@ from django.contrib import admin, messages
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from keys import policy
+from keys.admin.counting import BoundedPaginator
 from keys.models import User
 from keys.policy import Actor
 from keys.roles import Permission
@@ -83,28 +83,12 @@ def telling_refusals(view: Callable[..., HttpResponse]) -> Callable[..., HttpRes
     return told
 
 
-@dataclass(frozen=True)
-class Button:
-    """Something staff do to one row with a button, or to many from the list."""
-
-    name: str
-    label: Any
-    bulk_label: Any
-    permission: Permission
-    # Calls the service with an actor and a row.
-    run: Callable[[User, Any], Any]
-    # Whether there is anything to do to that row.
-    applies: Callable[[Any], bool]
-    # What is said afterwards, with %(count)d and %(name)s.
-    done: Any
-
-
 class PolicyAdmin(admin.ModelAdmin):
     """Shows what the policy lets see, and offers what it permits."""
 
-    buttons: Sequence[Button] = ()
     # What links of ours narrow a list by, beside what `list_filter` offers.
     linked_lookups: Sequence[str] = ()
+    paginator = BoundedPaginator
     show_full_result_count = False
     list_per_page = 50
 
@@ -174,57 +158,6 @@ class PolicyAdmin(admin.ModelAdmin):
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return super().changelist_view(request, *args, **kwargs)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        obj = self.get_object(request, object_id)
-        context = {"buttons": self._buttons_for(request, obj) if obj else []}
-        return super().change_view(
-            request, object_id, form_url, {**context, **(extra_context or {})}
-        )
-
-    def get_urls(self) -> list[URLPattern]:
-        name = f"{self.opts.app_label}_{self.opts.model_name}_press"
-        view = self.admin_site.admin_view(self.press_view)
-        return [path("<path:object_id>/press/<slug:button>/", view, name=name), *super().get_urls()]
-
-    @telling_refusals
-    def press_view(self, request: HttpRequest, object_id: str, button: str) -> HttpResponse:
-        """Do what a button of one row says."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        chosen = next((each for each in self.buttons if each.name == button), None)
-        obj = self.get_object(request, object_id)
-        if chosen is None or obj is None:
-            raise Http404
-        chosen.run(_person(request), obj)
-        self._say_done(request, chosen, 1, str(obj))
-        return redirect(_change_page(obj))
-
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        actions = super().get_actions(request)
-        for button in self.buttons:
-            if is_permitted(request, button.permission):
-                run = partial(_press_many, button=button)
-                actions[button.name] = (run, button.name, button.bulk_label)
-        return actions
-
-    def _buttons_for(self, request: HttpRequest, obj: Model) -> list[dict[str, Any]]:
-        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_press"
-        return [
-            {"label": button.label, "url": reverse(name, args=[obj.pk, button.name])}
-            for button in self.buttons
-            if button.applies(obj) and is_permitted(request, button.permission, obj)
-        ]
-
-    def _say_done(self, request: HttpRequest, button: Button, count: int, name: str) -> None:
-        message = button.done % {"count": count, "name": name}
-        self.message_user(request, message, messages.SUCCESS)
-
 
 class ReadOnlyInline(admin.TabularInline):
     """Shows parts of a row to whoever may see them; nothing changes here."""
@@ -253,21 +186,12 @@ def is_permitted(request: HttpRequest, permission: str, obj: Model | None = None
     """Ask the policy about one row, or without one whether it is permitted anywhere."""
     person = _person(request)
     if obj is None:
-        return person.has_perm(permission)
+        # Once a request: every page asks this for each list, several times.
+        answers = vars(request).setdefault("_permitted_anywhere", {})
+        if permission not in answers:
+            answers[permission] = person.has_perm(permission)
+        return answers[permission]
     return permission in set(Permission) and policy.allows(person, permission, obj)
-
-
-def _press_many(
-    modeladmin: PolicyAdmin, request: HttpRequest, queryset: QuerySet, *, button: Button
-) -> None:
-    rows = [row for row in queryset if button.applies(row)]
-    with transaction.atomic():
-        for row in rows:
-            button.run(_person(request), row)
-    if rows:
-        modeladmin._say_done(request, button, len(rows), ", ".join(map(str, rows)))
-    else:
-        modeladmin.message_user(request, _("There was nothing to do to these."), messages.WARNING)
 
 
 def _name_of_filter(each: Any) -> str:
@@ -292,8 +216,3 @@ def _person(request: HttpRequest) -> User:
 def _changelist(modeladmin: admin.ModelAdmin) -> str:
     opts = modeladmin.opts
     return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
-
-
-def _change_page(obj: Model) -> str:
-    opts = obj._meta
-    return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[obj.pk])

@@ -5,22 +5,25 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Model, Q, QuerySet
+from django.db.models import Count, QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from keys import policy, services
 from keys.admin.base import (
-    Button,
-    PolicyAdmin,
     ReadOnlyInline,
     ServiceForm,
     is_permitted,
     rehearsal,
 )
-from keys.models import Membership, Organization, Role, Scope, ServerAddress, User, Workspace
+from keys.admin.buttons import Button, ButtonAdmin
+from keys.admin.filters import SuspensionFilter
+from keys.admin.site import staff
+from keys.models import Membership, Organization, ServerAddress, User, Workspace
 from keys.policy import Actor
 from keys.roles import Permission
 
@@ -187,27 +190,50 @@ class ServerAddressInline(ReadOnlyInline):
     fields = ("network", "comment", "created_at")
 
 
-@admin.register(Organization)
-class OrganizationAdmin(PolicyAdmin):
+@admin.register(Organization, site=staff)
+class OrganizationAdmin(ButtonAdmin):
     """Creates organizations, names their people, suspends them; never deletes one."""
 
-    list_display = ("name", "slug", "state_badge", "member_count", "key_count", "created_at")
+    list_display = ("name", "slug", "state_badge", "member_count", "keys_link", "created_at")
+    list_filter = (SuspensionFilter,)
     search_fields = ("=id", "name", "slug", "members__email")
     search_help_text = _("Number, name, short name, person.")
-    readonly_fields = ("state_badge", "created_at")
+    readonly_fields = ("state_badge", "created_at", "keys_link", "trail")
     buttons = (
         Button(
             name="suspend",
-            label=_("Suspend"),
+            label=_("Suspend…"),
+            question=_("Suspend “%(name)s”?"),
+            question_for_many=lambda count: (
+                ngettext(
+                    "Suspend %(count)d organization?", "Suspend %(count)d organizations?", count
+                )
+                % {"count": count}
+            ),
+            consequence=_(
+                "None of its keys is accepted any more, from the next request on. Its people can "
+                "still sign in and look. Nothing is deleted; resuming brings everything back."
+            ),
             bulk_label=_("Suspend selected organizations"),
             permission=Permission.LOCK_APIKEY,
             run=lambda actor, row: services.suspend_organization(actor=actor, organization=row),
             applies=lambda organization: not organization.is_suspended,
             done=_("Suspended %(name)s: none of its keys works."),
+            is_grave=True,
         ),
         Button(
             name="resume",
-            label=_("Resume"),
+            label=_("Resume…"),
+            question=_("Let the keys of “%(name)s” work again?"),
+            question_for_many=lambda count: (
+                ngettext(
+                    "Let the keys of %(count)d organization work again?",
+                    "Let the keys of %(count)d organizations work again?",
+                    count,
+                )
+                % {"count": count}
+            ),
+            consequence=_("They are accepted from the next request on, as they were before."),
             bulk_label=_("Resume selected organizations"),
             permission=Permission.LOCK_APIKEY,
             run=lambda actor, row: services.resume_organization(actor=actor, organization=row),
@@ -217,15 +243,7 @@ class OrganizationAdmin(PolicyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        live = Q(api_keys__revoked_at=None)
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(
-                _members=Count("memberships", distinct=True),
-                _keys=Count("api_keys", filter=live, distinct=True),
-            )
-        )
+        return super().get_queryset(request).annotate(_members=Count("memberships"))
 
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         form = OrganizationChangeForm if obj else OrganizationCreationForm
@@ -234,7 +252,7 @@ class OrganizationAdmin(PolicyAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if obj is None:
             return ("name", "slug", "owner")
-        return ("name", "slug", "state_badge", "created_at")
+        return ("name", "slug", "state_badge", "created_at", "keys_link", "trail")
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[type]:
         return [MembershipInline, WorkspaceInline, ServerAddressInline] if obj else []
@@ -258,131 +276,15 @@ class OrganizationAdmin(PolicyAdmin):
     def member_count(self, organization: Any) -> int:
         return organization._members
 
-    @admin.display(description=_("keys"), ordering="_keys")
-    def key_count(self, organization: Any) -> int:
-        return organization._keys
+    @admin.display(description=_("keys"))
+    def keys_link(self, organization: Organization) -> str:
+        # Not how many: of a large organization that is a long count, for a column.
+        address = reverse("admin:keys_apikey_changelist", query={"organization": organization.pk})
+        return format_html('<a href="{}">{}</a>', address, gettext("Show its keys"))
 
-
-class OwnedAdmin(PolicyAdmin):
-    """What organizations define for themselves, beside what every one has built in."""
-
-    list_filter = (("organization", admin.RelatedOnlyFieldListFilter),)
-    list_select_related = ("organization",)
-
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        # The policy is asked about each row, and no built-in one may be deleted.
-        return {}
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is not None and super().has_delete_permission(request, obj)
-
-    def delete_row(self, actor: Actor, row: Any) -> None:
-        """Call the service that deletes this kind of row."""
-        raise NotImplementedError
-
-    def delete_model(self, request: HttpRequest, obj: Model) -> None:
-        self.delete_row(request.user, obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
-        for row in queryset:
-            self.delete_row(request.user, row)
-
-    @admin.display(description=_("organization"), ordering="organization__name")
-    def belongs_to(self, row: Any) -> Any:
-        return row.organization or _("built in")
-
-
-class RoleForm(ServiceForm):
-    """A role that an organization defines."""
-
-    class Meta:
-        model = Role
-        fields = ("organization", "name", "number", "description", "scopes")
-        widgets = {"scopes": forms.CheckboxSelectMultiple}
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "organization" in self.fields:
-            self.fields["organization"].required = True
-            self.fields["number"].required = False
-            self.fields["number"].help_text = _("Empty: the next free one.")
-        elif "scopes" in self.fields:
-            self.fields["scopes"].queryset = policy.grantable_scopes(
-                self.actor, self.instance.organization
-            )
-
-    def perform(self) -> Role:
-        data = self.cleaned_data
-        common = {
-            "name": data["name"],
-            "description": data["description"],
-            "scopes": list(data["scopes"]),
-        }
-        if self.instance.pk is not None:
-            return services.update_role(actor=self.actor, role=self.instance, **common)
-        return services.create_role(
-            actor=self.actor, organization=data["organization"], number=data["number"], **common
+    @admin.display(description=_("audit trail"))
+    def trail(self, organization: Organization) -> str:
+        address = reverse(
+            "admin:keys_auditevent_changelist", query={"organization": organization.pk}
         )
-
-
-@admin.register(Role)
-class RoleAdmin(OwnedAdmin):
-    """The roles, built in and own."""
-
-    form = RoleForm
-    list_display = ("name", "number", "belongs_to", "codes", "description")
-    search_fields = ("name", "organization__name", "organization__slug")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet:
-        return super().get_queryset(request).prefetch_related("scopes")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("organization", "number") if obj else ()
-
-    def delete_row(self, actor: Actor, row: Role) -> None:
-        services.delete_role(actor=actor, role=row)
-
-    @admin.display(description=_("scopes"))
-    def codes(self, role: Role) -> str:
-        return ", ".join(scope.code for scope in role.scopes.all())
-
-
-class ScopeForm(ServiceForm):
-    """A scope that an organization defines."""
-
-    class Meta:
-        model = Scope
-        fields = ("organization", "code", "description")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "organization" in self.fields:
-            self.fields["organization"].required = True
-
-    def perform(self) -> Scope:
-        data = self.cleaned_data
-        if self.instance.pk is not None:
-            return services.update_scope(
-                actor=self.actor, scope=self.instance, description=data["description"]
-            )
-        return services.create_scope(
-            actor=self.actor,
-            organization=data["organization"],
-            code=data["code"],
-            description=data["description"],
-        )
-
-
-@admin.register(Scope)
-class ScopeAdmin(OwnedAdmin):
-    """The scopes, built in and own."""
-
-    form = ScopeForm
-    list_display = ("code", "belongs_to", "description")
-    search_fields = ("code", "description", "organization__name", "organization__slug")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("organization", "code") if obj else ()
-
-    def delete_row(self, actor: Actor, row: Scope) -> None:
-        services.delete_scope(actor=actor, scope=row)
+        return format_html('<a href="{}">{}</a>', address, gettext("What happened in it"))

@@ -11,7 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from keys import services
-from keys.admin.base import PolicyAdmin, ServiceForm
+from keys.admin.base import PolicyAdmin, ServiceForm, is_permitted
+from keys.admin.site import staff
 from keys.models import User
 
 
@@ -53,7 +54,7 @@ class PersonChangeForm(ServiceForm, UserChangeForm):
         )
 
 
-@admin.register(User)
+@admin.register(User, site=staff)
 class PersonAdmin(PolicyAdmin, UserAdmin):
     """Creates accounts and says who is staff. The policy names no permission on people, so
     that only superusers come here. Accounts are deactivated, never deleted: keys and
@@ -83,7 +84,7 @@ class PersonAdmin(PolicyAdmin, UserAdmin):
         return super(PolicyAdmin, self).get_queryset(request)
 
     def may(self, request: HttpRequest, action: str, obj: Any = None) -> bool:
-        return request.user.has_perm(f"keys.{action}_user")
+        return is_permitted(request, f"keys.{action}_user")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

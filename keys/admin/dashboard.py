@@ -1,0 +1,152 @@
+"""What staff see first: what needs them, how large the installation is, what just happened."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Case, F, IntegerField, Q, QuerySet, Sum, When
+from django.db.models.functions import Coalesce
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from keys import policy
+from keys.admin.counting import Count, count_up_to
+from keys.admin.reports import REPORTS
+from keys.admin.rows import owner_gone, visible_people
+from keys.models import APIKey, AuditEvent, Organization, UsageBucket, User
+from keys.models.keys import Status
+from keys.verification import Code
+
+# The newest buckets of use are read, and no older ones: buckets are numbered as their hours
+# come, so that this is the whole day except where very many keys are used.
+BUCKETS_READ = 50_000
+
+EVENTS_SHOWN = 12
+SPIKES_SHOWN = 8
+# A key that is refused this often in a day, and more often than let through, is looked at.
+SPIKE = 100
+
+
+@dataclass(frozen=True)
+class Concern:
+    """Something that wants a look, and where to look."""
+
+    count: Count
+    text: str
+    url: str
+    is_grave: bool = False
+
+
+@dataclass(frozen=True)
+class Number:
+    """One figure of the installation."""
+
+    label: str
+    count: Count
+    url: str = ""
+    note: str = ""
+
+
+def context(actor: User) -> dict[str, Any]:
+    """Return what the first page shows this person."""
+    now = timezone.now()
+    keys = policy.visible(actor, APIKey.objects.all())
+    events = policy.visible(actor, AuditEvent.objects.select_related("organization"))
+    return {
+        "concerns": [each for each in _concerns(actor, keys, now) if each.count],
+        "spikes": _spikes(actor, now),
+        "numbers": [*_sizes(actor, keys), *_judgements(actor, now)],
+        "events": list(events[:EVENTS_SHOWN]),
+        "reports": REPORTS,
+    }
+
+
+def _concerns(actor: User, keys: Any, now: datetime) -> Iterator[Concern]:
+    organizations = policy.visible(actor, Organization.objects.filter(suspended_at__isnull=False))
+    yield Concern(
+        count_up_to(organizations),
+        _("Suspended organizations"),
+        _listed("organization", state="suspended"),
+        is_grave=True,
+    )
+    yield Concern(
+        count_up_to(keys.with_status(Status.LOCKED, now)),
+        _("Keys locked by staff"),
+        _listed("apikey", status=Status.LOCKED),
+        is_grave=True,
+    )
+    yield Concern(
+        count_up_to(owner_gone(keys.live())),
+        _("Keys whose owner is gone: nothing accepts them"),
+        _listed("apikey", attention="owner_gone"),
+    )
+    yield Concern(
+        count_up_to(keys.expiring_soon(now)),
+        _("Keys that expire within 14 days"),
+        _listed("apikey", attention="expiring"),
+    )
+
+
+def _sizes(actor: User, keys: Any) -> Iterator[Number]:
+    organizations = policy.visible(actor, Organization.objects.all())
+    yield Number(_("Organizations"), count_up_to(organizations), _listed("organization"))
+    yield Number(
+        _("People"),
+        count_up_to(visible_people(actor)),
+        _listed("user") if actor.has_perm("keys.view_user") else "",
+    )
+    yield Number(_("Live keys"), count_up_to(keys.live()), _listed("apikey", status=Status.ACTIVE))
+
+
+def _judgements(actor: User, now: datetime) -> Iterator[Number]:
+    buckets, is_whole = _last_day(actor, now)
+    sums = buckets.aggregate(accepted=_accepted(), refused=_refused())
+    note = "" if is_whole else _("at least")
+    for label, number in (
+        (_("Verified in 24 hours"), sums["accepted"]),
+        (_("Refused in 24 hours"), sums["refused"]),
+    ):
+        yield Number(label, Count(number), note=note)
+
+
+def _spikes(actor: User, now: datetime) -> list[dict[str, Any]]:
+    """Return the keys that were refused oftenest in the last 24 hours, if often at all."""
+    buckets, _is_whole = _last_day(actor, now)
+    rows = (
+        buckets.values("key", "key__name", "key__organization__name")
+        .annotate(accepted=_accepted(), refused=_refused())
+        .filter(refused__gte=SPIKE, refused__gt=F("accepted"))
+        .order_by("-refused", "key")
+    )
+    return [
+        {**row, "url": reverse("admin:keys_apikey_change", args=[row["key"]])}
+        for row in rows[:SPIKES_SHOWN]
+    ]
+
+
+def _last_day(actor: User, now: datetime) -> tuple[QuerySet[UsageBucket], bool]:
+    """Return the buckets of the last 24 hours, and whether these are all of them."""
+    since = now - timedelta(days=1)
+    buckets = policy.visible(actor, UsageBucket.objects.order_by())
+    newest = buckets.order_by("-pk").values_list("pk", flat=True).first() or 0
+    window = buckets.filter(pk__gt=newest - BUCKETS_READ)
+    is_cut = buckets.filter(pk=newest - BUCKETS_READ, hour__gt=since).exists()
+    return window.filter(hour__gt=since), not is_cut
+
+
+def _accepted() -> Coalesce:
+    return Coalesce(Sum(Case(When(outcome=Code.VALID, then="requests")), output_field=_WHOLE), 0)
+
+
+def _refused() -> Coalesce:
+    refused = When(~Q(outcome=Code.VALID), then="requests")
+    return Coalesce(Sum(Case(refused), output_field=_WHOLE), 0)
+
+
+_WHOLE = IntegerField()
+
+
+def _listed(model: str, **narrowed: Any) -> str:
+    return reverse(f"admin:keys_{model}_changelist", query=narrowed)
