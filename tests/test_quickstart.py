@@ -20,11 +20,20 @@ from django.core.management.base import CommandError
 from django.db.models import Sum
 from django.utils import timezone
 
-from keys import policy, services, snapshots
+from keys import hygiene, policy, series, services, snapshots
 from keys.management import demo
-from keys.models import APIKey, AuditEvent, KeyUsage, Organization, UsageBucket, User
+from keys.models import (
+    APIKey,
+    AuditEvent,
+    Decision,
+    KeyUsage,
+    Organization,
+    UsageBucket,
+    User,
+)
 from keys.models.keys import Dialect, Status
 from keys.models.usage import LimitReset
+from keys.series import Range
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -164,6 +173,41 @@ def test_the_demos_numbers_and_dates_agree_with_each_other():
     moments = list(AuditEvent.objects.order_by("id").values_list("at", flat=True))
     assert moments == sorted(moments)
     assert moments[-1] <= now
+
+
+@pytest.mark.django_db
+def test_the_demo_has_something_for_every_page():
+    demo.create("the password of this demo")
+
+    now = timezone.now()
+    acme = Organization.objects.get(slug="acme")
+    found = hygiene.counts(acme.api_keys.all(), organization=acme, now=now)
+    assert all(found.values()), found
+    admin = User.objects.get(email=demo.ADMIN)
+    assert {each.slug for each in admin.organizations.all()} == {"acme", "other"}
+    for span in Range:
+        slots = series.outcomes(actor=admin, keys=acme.api_keys.all(), span=span, now=now)
+        assert sum(slot.accepted for slot in slots), span
+    rotated = acme.api_keys.get(name="Warehouse scanners")
+    curves = series.by_secret(actor=admin, key=rotated, now=now)
+    assert [sum(slot.accepted for slot in slots) > 0 for _secret, slots in curves] == [True, True]
+    assert all(secret.last_used_at for secret, _slots in curves)
+    assert acme.api_keys.exclude(lock_reason="").get().locked_at
+
+
+@pytest.mark.django_db
+def test_the_demos_decisions_are_the_latest_of_its_requests():
+    demo.create("the password of this demo")
+
+    rows = list(Decision.objects.order_by("pk"))
+    assert [row.at for row in rows] == sorted(row.at for row in rows)
+    assert rows[-1].at <= timezone.now()
+    for row in rows:
+        hour = row.at.replace(minute=0, second=0, microsecond=0)
+        assert row.secret.usage_buckets.filter(hour=hour, outcome=row.outcome).exists()
+        assert bool(row.path) == (row.door == "api")
+    assert {row.door for row in rows} == {"api", "auth", "verify"}
+    assert {row.outcome for row in rows} >= {"VALID", "FORBIDDEN_ADDRESS", "LOCKED"}
 
 
 def test_a_port_in_use_gives_one_clear_line(var):

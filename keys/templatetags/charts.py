@@ -86,7 +86,10 @@ def burn_down(spending: Spending, heading_id: str) -> dict[str, Any]:
         "drawing": drawing,
         "spending": spending,
         "marks": [
-            (mark, date_format(mark.moment, "H:i" if length <= _DAY else "j M"))
+            (
+                mark,
+                date_format(mark.moment, "TIME_FORMAT" if length <= _DAY else "MONTH_DAY_FORMAT"),
+            )
             for mark in drawing.marks
         ],
         "scale": [spending.limit, "", 0],
@@ -149,7 +152,10 @@ def _named(marks: Sequence[Mark], step: timedelta) -> list[tuple[Mark, str]]:
     return [
         (
             mark,
-            date_format(mark.moment, "H:i" if step < 6 * _HOUR and mark.moment.hour else "j M"),
+            date_format(
+                mark.moment,
+                "TIME_FORMAT" if step < 6 * _HOUR and mark.moment.hour else "MONTH_DAY_FORMAT",
+            ),
         )
         for mark in marks
     ]
@@ -158,11 +164,11 @@ def _named(marks: Sequence[Mark], step: timedelta) -> list[tuple[Mark, str]]:
 def _slot_name(start: datetime, step: timedelta) -> str:
     """Return which time a slot stands for."""
     if step < _HOUR:
-        return date_format(start, "H:i")
+        return date_format(start, "TIME_FORMAT")
     if step >= _DAY:
-        return date_format(start, "j M Y")
+        return date_format(start, "DATE_FORMAT")
     return _("%(day)s, %(start)s to %(end)s") % {
-        "day": date_format(start, "j M"),
-        "start": date_format(start, "H:i"),
-        "end": date_format(start + step, "H:i"),
+        "day": date_format(start, "MONTH_DAY_FORMAT"),
+        "start": date_format(start, "TIME_FORMAT"),
+        "end": date_format(start + step, "TIME_FORMAT"),
     }
