@@ -32,6 +32,7 @@ ACTIONS: list[tuple[str | Promise, list[tuple[str, str | Promise]]]] = [
             ("apikey.revoked", _("Key revoked")),
             ("apikey.locked", _("Key locked by staff")),
             ("apikey.unlocked", _("Key unlocked by staff")),
+            ("apikey.exported", _("List of keys downloaded")),
         ],
     ),
     (

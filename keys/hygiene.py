@@ -4,11 +4,12 @@ Only keys that could be used are asked about: not revoked, not stopped, not expi
 check is one condition, from which the counts, the list and the advice on a key all come.
 """
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q, Subquery
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -18,6 +19,10 @@ from keys.models.keys import EXPIRES_SOON, APIKeyQuerySet
 IDLE_AFTER = timedelta(days=90)
 # What a younger key did not use yet, it may be about to.
 SCOPES_JUDGED_AFTER = timedelta(days=30)
+
+# Bounds in days between which keys are counted: by the age of their secret, by their end.
+AGES = (30, 90, 180, 365)
+ENDS = (7, 30, 60, 90)
 
 
 @dataclass(frozen=True)
@@ -164,6 +169,50 @@ def findings(key: APIKey, *, now: datetime) -> list[Check]:
     """Return the checks that one key fails, the most urgent first. One query."""
     found = counts(APIKey.objects.filter(pk=key.pk), organization=key.organization, now=now)
     return [check for name, check in CHECKS.items() if found[name]]
+
+
+def unused_scopes(keys: Iterable[APIKey], *, now: datetime) -> dict[int, list[str]]:
+    """Return {key's number: the scopes that it holds and did not use for 90 days}.
+
+    Of a key whose use tells nothing yet, these are none. Keys are loaded with their scopes.
+    One query.
+    """
+    rows = {key.pk: key for key in keys}
+    uses = ScopeUse.objects.filter(key__in=rows, last_used_at__gte=now - IDLE_AFTER)
+    used = defaultdict(set)
+    for pk, code in uses.values_list("key", "code"):
+        used[pk].add(code)
+    return {
+        pk: [code for code in key.scope_codes if code not in used[pk]]
+        if used[pk] and key.created_at < now - SCOPES_JUDGED_AFTER
+        else []
+        for pk, key in rows.items()
+    }
+
+
+def ages(keys: APIKeyQuerySet, *, now: datetime) -> list[int]:
+    """Return how many keys have a current secret younger than each of AGES, but not than the
+    one before; last, how many have an older one. One query."""
+    current = KeySecret.objects.filter(key=OuterRef("pk"), revoked_at=None).order_by("-pk")
+    born = _in_use(keys, now).annotate(born_at=Subquery(current.values("created_at")[:1]))
+    moments = [now - timedelta(days=days) for days in AGES]
+    return _count_between(born, [Q(born_at__gt=moment) for moment in moments])
+
+
+def ends(keys: APIKeyQuerySet, *, now: datetime) -> list[int]:
+    """Return how many keys expire within each of ENDS, but not within the one before; then how
+    many later; last, how many never. One query."""
+    moments = [now + timedelta(days=days) for days in ENDS]
+    conditions = [Q(expires_at__lte=moment) for moment in moments]
+    return _count_between(_in_use(keys, now), [*conditions, Q(expires_at__isnull=False)])
+
+
+def _count_between(keys: APIKeyQuerySet, conditions: list[Q]) -> list[int]:
+    """Count the keys by the first of these conditions that they fulfil, and those by none."""
+    sums = {f"within_{index}": Count("pk", filter=each) for index, each in enumerate(conditions)}
+    found = keys.order_by().aggregate(**sums, everything=Count("pk"))
+    totals = [*(found[name] for name in sums), found["everything"]]
+    return [total - before for before, total in zip([0, *totals], totals, strict=False)]
 
 
 def _in_use(keys: APIKeyQuerySet, now: datetime) -> APIKeyQuerySet:

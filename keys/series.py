@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db import models
 from django.db.models import Count, Max, Q, QuerySet, Sum
-from django.db.models.functions import TruncDay, TruncHour
+from django.db.models.functions import Coalesce, TruncDay, TruncHour
 from django.utils.translation import gettext_lazy as _
 
 from keys import policy
@@ -92,6 +93,20 @@ class Spending:
     started_at: datetime
     ends_at: datetime | None
     exhausted_at: datetime | None
+
+
+@dataclass(frozen=True)
+class KeyUse:
+    """How often a key was judged in some time."""
+
+    identifier: str
+    name: str
+    accepted: int
+    refused: int
+
+    @property
+    def total(self) -> int:
+        return self.accepted + self.refused
 
 
 @dataclass(frozen=True)
@@ -188,6 +203,26 @@ def totals_since(*, actor: Actor, keys: QuerySet[APIKey], since: datetime) -> di
         refused=Sum("requests", filter=~Q(outcome=Code.VALID)),
     )
     return {name: value or 0 for name, value in sums.items()}
+
+
+def top_keys(
+    *, actor: Actor, keys: QuerySet[APIKey], span: Range, now: datetime, count: int = 5
+) -> list[KeyUse]:
+    """Return the keys that were judged most often in that time. One query."""
+    since = _first_start(span.span, span.step, now)
+    visible = policy.visible(actor, keys).order_by().values("pk")
+    buckets: QuerySet[Any] = (
+        MinuteBucket.objects.filter(key__in=visible, minute__gte=since)
+        if span is Range.HOUR
+        else UsageBucket.objects.filter(key__in=visible, hour__gte=since)
+    )
+    rows = buckets.order_by().values_list("key__identifier", "key__name")
+    rows = rows.annotate(
+        accepted=Coalesce(Sum("requests", filter=Q(outcome=Code.VALID)), 0),
+        refused=Coalesce(Sum("requests", filter=~Q(outcome=Code.VALID)), 0),
+        total=Sum("requests"),
+    )
+    return [KeyUse(*row[:4]) for row in rows.order_by("-total", "key__identifier")[:count]]
 
 
 def top_addresses(*, actor: Actor, key: APIKey, now: datetime, count: int = 5) -> list[AddressUse]:

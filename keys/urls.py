@@ -6,10 +6,12 @@ from keys.views import (
     audit,
     editing,
     home,
+    hygiene,
     issuing,
     key_changes,
     key_detail,
     key_list,
+    organization,
     server_addresses,
     shared_secret,
 )
@@ -31,6 +33,9 @@ key_urls: list[URLPattern | URLResolver] = [
 
 organization_urls: list[URLPattern | URLResolver] = [
     path("", home.organization_overview, name="overview"),
+    path("hygiene/", hygiene.hygiene_overview, name="hygiene"),
+    path("hygiene/<slug:check>/", hygiene.hygiene_check, name="hygiene-check"),
+    path("settings/", organization.organization_settings, name="settings"),
     path("audit/", audit.audit_trail, name="audit"),
     path("audit/export/", audit.audit_export, name="audit-export"),
     path("shared-secret/", shared_secret.shared_secret, name="shared-secret"),

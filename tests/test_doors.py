@@ -161,6 +161,10 @@ LOCKED = "302 404 403 403 403 404 302"
 PAGES = {
     "GET keys:home": ("302 302 302 302 302 302 200", None),
     "GET keys:overview": (PAGE, None),
+    "GET keys:hygiene": (PAGE, None),
+    "GET keys:hygiene-check": (PAGE, None),
+    "GET keys:settings": (PAGE, None),
+    "POST keys:settings": ("302 403 403 200 200 404 403", {}),
     "GET keys:audit": ("302 403 403 200 200 404 200", None),
     "POST keys:audit": ("302 403 403 302 302 404 302", {"actor": "owner"}),
     "GET keys:audit-export": ("302 403 403 200 200 404 200", None),
@@ -288,6 +292,7 @@ def target(acme, owner, developer, viewer) -> dict[str, object]:
         "server_address_id": address.pk, "workspace_id": workspace.pk,
         "scope_id": acme.scopes.get().pk, "role_id": role.pk,
         "member_id": acme.memberships.get(user=viewer).pk,
+        "check": "never_expires",
         "audit_event_id": acme.audit_events.first().pk,
     }  # fmt: skip
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from keys import policy, services
-from keys.models import AllowedIP, APIKey, AuditEvent, KeySecret, UsageBucket
+from keys.models import AllowedIP, APIKey, AuditEvent, KeySecret
 from keys.models.keys import Status
 from keys.networks import parse_address
 from keys.verification import Code
@@ -107,23 +107,6 @@ def test_stranger_finds_no_page_of_another_organization(stranger, other, acme):
     client = sign_in(stranger)
     for page in PAGES_OF_AN_ORGANIZATION:
         assert client.get(listing(acme, page)).status_code == 404
-
-
-def test_home_leads_to_the_organization_last_looked_at(owner, acme, other):
-    from tests.conftest import join
-
-    join(other, owner, "readonly")
-    client = sign_in(owner)
-    assert client.get("/").url == listing(acme, "overview")
-    client.get(listing(other))
-    assert client.get("/").url == listing(other, "overview")
-
-
-def test_home_tells_somebody_without_an_organization_what_to_do(staff):
-    response = sign_in(staff).get("/")
-    assert response.status_code == 200
-    assert "not in an organization yet" in text_of(response)
-    assert "staff@keyhaven.example" in text_of(response)
 
 
 def test_switcher_names_the_persons_organizations_only(owner, acme, other):
@@ -744,43 +727,6 @@ def test_superuser_issues_for_an_organization_without_being_its_member(superuser
     form = fill(client, acme, owner="organization")
     secret_on(client.post(listing(acme, "create"), form))
     assert APIKey.objects.get().owner is None
-
-
-# The overview
-
-
-def test_overview_counts_what_the_person_sees(owner, developer, acme, key, manage_key):
-    services.verify_key(secret=manage_key.secret, address=HERE)
-    services.update_key(actor=owner, key=manage_key, expires_at=timezone.now() + timedelta(days=3))
-    seen = sign_in(owner).get(listing(acme, "overview")).context
-    assert (seen["active"], seen["expiring"], seen["last_day"]["accepted"]) == (2, 1, 1)
-    seen = sign_in(developer).get(listing(acme, "overview")).context
-    assert (seen["active"], seen["expiring"], seen["last_day"]["accepted"]) == (1, 0, 0)
-
-
-def test_overview_of_an_empty_organization_is_a_page(viewer, acme):
-    assert sign_in(viewer).get(listing(acme, "overview")).status_code == 200
-
-
-def test_overview_draws_thirty_days_up_to_today(owner, acme, key):
-    now = timezone.now().replace(minute=0, second=0, microsecond=0)
-    for age, requests in ((0, 5), (29, 7), (30, 100)):
-        UsageBucket.objects.create(
-            key=key,
-            secret=key.current_secret,
-            hour=now - timedelta(days=age),
-            outcome=Code.VALID,
-            requests=requests,
-        )
-    days = sign_in(owner).get(listing(acme, "overview")).context["days"]
-    assert len(days) == 30
-    assert days[-1].outcomes == {Code.VALID: 5}
-    assert days[0].outcomes == {Code.VALID: 7}
-
-
-def test_suspended_organization_says_so(owner, acme):
-    services.suspend_organization(actor=policy.OPERATOR, organization=acme)
-    assert "suspended this organization" in text_of(sign_in(owner).get(listing(acme)))
 
 
 # Every page

@@ -31,6 +31,7 @@ _SENTENCES = {
     "apikey.revoked": gettext_lazy("{actor} revoked the key {object}"),
     "apikey.locked": gettext_lazy("{actor} locked the key {object}"),
     "apikey.unlocked": gettext_lazy("{actor} unlocked the key {object}"),
+    "apikey.exported": gettext_lazy("{actor} downloaded a list of keys of {object}"),
     "organization.created": gettext_lazy("{actor} created the organization {object}"),
     "organization.updated": gettext_lazy("{actor} changed the organization {object}"),
     "organization.suspended": gettext_lazy("{actor} suspended the organization {object}"),
@@ -92,11 +93,15 @@ _ICONS = {
     "suspended": "lock-closed",
     "unlocked": "lock-open",
     "password_changed": "key",
+    "exported": "arrow-down-tray",
 }
 _GRAVE = {"revoked", "locked", "suspended", "deleted"}
 
 # Of something new or gone, all that it was is recorded; of a change, [old, new] by field.
 _RECORDS_WHOLE = {"issued", "created", "deleted"}
+
+# The sentence says already what changed.
+_SAYS_ALL = {"apikey.disabled", "apikey.enabled"}
 
 # What events record beside the fields of a model.
 _MORE_LABELS = {
@@ -172,6 +177,8 @@ def is_whole(event: AuditEvent) -> bool:
 @register.filter
 def differences(event: AuditEvent) -> list[Difference]:
     """Return what the event says of each field; of what is new, only what was said."""
+    if event.action in _SAYS_ALL:
+        return []
     if is_whole(event):
         return [
             Difference(_label(event, field), _words(event, field, value))

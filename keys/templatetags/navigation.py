@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from keys import policy
 from keys.models import Organization
 from keys.roles import Permission
+from keys.templatetags.policy import may
 
 register = template.Library()
 
@@ -33,6 +34,7 @@ _OF_ONE_KEY = {
 }
 
 SETTINGS = (
+    Place("settings", _("Organization"), "building-office-2"),
     Place("server-addresses", _("Server addresses"), "server"),
     Place(
         "shared-secret",
@@ -45,6 +47,7 @@ SETTINGS = (
 TABS = (
     Place("overview", _("Overview"), "squares-2x2"),
     Place("list", _("API keys"), "key", frozenset(_OF_ONE_KEY)),
+    Place("hygiene", _("Hygiene"), "sparkles", frozenset({"hygiene-check"})),
     Place(
         "audit",
         _("Audit trail"),
@@ -92,7 +95,7 @@ def _offered(context: Context, places: tuple[Place, ...]) -> list[dict]:
     return [
         {"place": place, "current": _currency(place, here)}
         for place in places
-        if place.permission is None or policy.allows(request.user, place.permission, organization)
+        if place.permission is None or may(context, place.permission, organization)
     ]
 
 

@@ -15,9 +15,18 @@ from keys import policy
 from keys.models import APIKey, Organization, User
 from keys.models.keys import APIKeyQuerySet
 from keys.networks import Address
+from keys.roles import Permission
 
 # Of an audit trail, where it is a part of a page.
 EVENTS_SHOWN = 10
+
+# What menus and most pages ask about an organization: found with it, so that asking is free.
+_ASKED = (
+    Permission.ADD_APIKEY,
+    Permission.CHANGE_ORGANIZATION,
+    Permission.REVEAL_SHAREDSECRET,
+    Permission.VIEW_AUDITEVENT,
+)
 
 
 class PersonRequest(HttpRequest):
@@ -41,13 +50,12 @@ def in_organization(view: Callable[..., HttpResponse]) -> Callable[..., HttpResp
     @wraps(view)
     def wrapper(request: OrganizationRequest, organization: str, **kwargs: Any) -> HttpResponse:
         # One query for the switcher and the page; staff see organizations beyond their own.
-        mine = policy.visible(request.user, Organization.objects.filter(members=request.user))
-        request.organizations = list(mine)
+        everything = policy.with_permissions(request.user, Organization.objects.all(), *_ASKED)
+        visible = policy.visible(request.user, everything)
+        request.organizations = list(visible.filter(members=request.user))
         request.organization = next(
             (each for each in request.organizations if each.slug == organization), None
-        ) or get_object_or_404(
-            policy.visible(request.user, Organization.objects.all()), slug=organization
-        )
+        ) or get_object_or_404(visible, slug=organization)
         if request.session.get("organization") != organization:
             request.session["organization"] = organization
         return view(request, **kwargs)

@@ -1,28 +1,32 @@
 """Where a person lands: their organization, and how its keys are doing."""
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from keys import policy
-from keys.filters import is_confined
-from keys.models import KeyUsage, Organization, UsageBucket
+from keys import hygiene, policy, series
+from keys.hygiene import CHECKS
+from keys.models import AuditEvent, Organization
 from keys.models.keys import APIKeyQuerySet, Status
+from keys.series import Range, Slot
+from keys.verification import Code
+from keys.views.audit import link_objects
 from keys.views.base import (
-    EVENTS_SHOWN,
     OrganizationRequest,
     PersonRequest,
     in_organization,
     render_page,
     visible_keys,
 )
-from keys.views.usage import DAYS_SHOWN, outcomes_by_day, outcomes_since
+
+EVENTS_SHOWN = 6
+REASONS_SHOWN = 5
 
 
 @require_safe
@@ -39,52 +43,53 @@ def home(request: PersonRequest) -> HttpResponse:
 @require_safe
 @in_organization
 def organization_overview(request: OrganizationRequest) -> HttpResponse:
-    """How an organization's keys are doing, as far as the person sees them."""
+    """How an organization's keys are doing, as far as the person sees them; htmx gets the use."""
     now = timezone.now()
     keys = visible_keys(request)
-    buckets = policy.visible(
-        request.user, UsageBucket.objects.filter(key__organization=request.organization)
-    )
+    use = _use(request, keys, now)
+    if request.htmx and not request.htmx.history_restore_request:
+        return render_page(request, "keys/overview_use.html", use)
+    active = keys.with_status(Status.ACTIVE, now).count()
+    if not active and not keys.exists():
+        return render_page(request, "keys/overview_empty.html", {})
+    counts = hygiene.counts(keys, organization=request.organization, now=now)
+    context = {
+        **use,
+        "active": active,
+        "expiring": counts["expiring"],
+        "last_day": series.totals_since(
+            actor=request.user, keys=keys, since=now - timedelta(days=1)
+        ),
+        "hints": [(check, counts[name]) for name, check in CHECKS.items() if counts[name]],
+        "events": _latest_events(request),
+    }
+    return render_page(request, "keys/organization_overview.html", context)
+
+
+def _use(request: OrganizationRequest, keys: APIKeyQuerySet, now: datetime) -> dict[str, Any]:
+    """Return the use of the keys in the time that was asked for, as charts and rankings."""
+    asked = request.GET.get("range")
+    span = Range(asked) if asked in Range.values else Range.MONTH
+    slots = series.outcomes(actor=request.user, keys=keys, span=span, now=now)
+    return {
+        "span": span,
+        "slots": slots,
+        "top_keys": series.top_keys(actor=request.user, keys=keys, span=span, now=now),
+        "reasons": _top_reasons(slots),
+    }
+
+
+def _top_reasons(slots: Iterable[Slot]) -> list[tuple[Code, int]]:
+    """Return why requests were refused most often, and how often."""
+    sums: Counter[str] = Counter()
+    for slot in slots:
+        sums.update(slot.outcomes)
+    del sums[Code.VALID]
+    return [(Code(code), count) for code, count in sums.most_common(REASONS_SHOWN)]
+
+
+def _latest_events(request: OrganizationRequest) -> list[AuditEvent]:
     events = policy.visible(request.user, request.organization.audit_events.all())
-    return render_page(
-        request,
-        "keys/organization_overview.html",
-        {
-            "active": keys.with_status(Status.ACTIVE, now).count(),
-            "expiring": keys.expiring_soon(now).count(),
-            "last_day": outcomes_since(buckets, now - timedelta(days=1)),
-            "days": outcomes_by_day(buckets, now),
-            "hints": _hygiene(keys, now),
-            "events": events[:EVENTS_SHOWN],
-        },
-    )
-
-
-def _hygiene(keys: APIKeyQuerySet, now: datetime) -> list[dict[str, Any]]:
-    """Return what is worth a look, each with how many keys and the filter that lists them."""
-    active = keys.with_status(Status.ACTIVE, now)
-    month_ago = now - timedelta(days=DAYS_SHOWN)
-    idle = KeyUsage.objects.filter(key=OuterRef("pk"), last_used_at__gt=month_ago)
-    hints = [
-        {
-            "count": keys.expiring_soon(now).count(),
-            "text": _("expire within 14 days"),
-            "query": "expiring=true&ordering=expires_at",
-        },
-        {
-            "count": active.filter(expires_at=None).count(),
-            "text": _("never expire"),
-            "query": "status=active&ordering=-expires_at",
-        },
-        {
-            "count": active.exclude(is_confined()).count(),
-            "text": _("work from any address"),
-            "query": "status=active&unrestricted=true",
-        },
-        {
-            "count": active.filter(~Exists(idle), created_at__lt=month_ago).count(),
-            "text": _("were not used for 30 days"),
-            "query": "status=active&ordering=last_used_at",
-        },
-    ]
-    return [hint for hint in hints if hint["count"]]
+    latest = list(events[:EVENTS_SHOWN])
+    link_objects(request, latest)
+    return latest

@@ -1,0 +1,131 @@
+"""What wants tidying up among the keys: an overview, and the keys of each check."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from django.http import Http404, HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from keys import hygiene, policy
+from keys.filters import ORDERINGS, take_page
+from keys.hygiene import CHECKS
+from keys.models import APIKey
+from keys.roles import Permission
+from keys.views.base import OrganizationRequest, in_organization, render_page, visible_keys
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One of several counts, `percent` of the largest of them."""
+
+    label: str
+    count: int
+    percent: int
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What the page of a check offers: in which order its keys come, which bulk changes fix it."""
+
+    ordering: str = "created_at"
+    actions: tuple[str, ...] = ()
+
+
+REMEDIES = {
+    "owner_gone": Remedy(actions=("revoke",)),
+    "expiring": Remedy("expires_at", actions=("expire",)),
+    "older_than_policy": Remedy(),
+    "over_scoped": Remedy(actions=("narrow",)),
+    "idle": Remedy("last_used_at", actions=("disable", "revoke")),
+    "never_expires": Remedy(actions=("expire",)),
+    "no_ip_list": Remedy(actions=("allow",)),
+}
+
+_PERMISSIONS = (Permission.CHANGE_APIKEY, Permission.DELETE_APIKEY, Permission.ROTATE_APIKEY)
+
+
+@require_safe
+@in_organization
+def hygiene_overview(request: OrganizationRequest) -> HttpResponse:
+    """Every check, with how many of the keys that the person sees fail it."""
+    now = timezone.now()
+    keys = visible_keys(request)
+    counts = hygiene.counts(keys, organization=request.organization, now=now)
+    context = {
+        "failing": [(check, counts[name]) for name, check in CHECKS.items() if counts[name]],
+        "passing": [check for name, check in CHECKS.items() if not counts[name]],
+        "has_keys": any(counts.values()) or keys.live().exists(),
+        "ages": _bars(_age_labels(), hygiene.ages(keys, now=now)),
+        "ends": _bars(_end_labels(), hygiene.ends(keys, now=now)),
+    }
+    return render_page(request, "keys/organization_hygiene.html", context)
+
+
+@require_safe
+@in_organization
+def hygiene_check(request: OrganizationRequest, check: str) -> HttpResponse:
+    """The keys that fail one check, with what to do about them."""
+    if check not in CHECKS:
+        raise Http404
+    now = timezone.now()
+    failing = hygiene.keys_failing(
+        check, visible_keys(request), organization=request.organization, now=now
+    )
+    remedy = REMEDIES[check]
+    page = take_page(
+        policy.with_permissions(request.user, failing.with_details(), *_PERMISSIONS),
+        ORDERINGS[remedy.ordering],
+        after=request.GET.get("after", ""),
+        before=request.GET.get("before", ""),
+    )
+    context = {
+        "check": CHECKS[check],
+        "count": failing.count(),
+        "page": page,
+        "rows": _rows(check, page.keys, now),
+        "actions": remedy.actions if _may_fix(page.keys, remedy) else (),
+    }
+    return render_page(request, "keys/hygiene_check.html", context)
+
+
+def _rows(check: str, keys: list[APIKey], now: datetime) -> list[tuple[APIKey, Any]]:
+    """Return each key with the scopes it does not use, where the check is about these."""
+    unused = hygiene.unused_scopes(keys, now=now) if check == "over_scoped" else {}
+    return [(key, unused.get(key.pk, [])) for key in keys]
+
+
+def _age_labels() -> list[str]:
+    bounds = [0, *hygiene.AGES]
+    spans = [
+        _("%(from)d to %(to)d days") % {"from": low, "to": high} for low, high in pairwise(bounds)
+    ]
+    return [*spans, _("more than %d days") % bounds[-1]]
+
+
+def _end_labels() -> list[str]:
+    bounds = [0, *hygiene.ENDS]
+    spans = [
+        _("in %(from)d to %(to)d days") % {"from": low, "to": high}
+        for low, high in pairwise(bounds)
+    ]
+    return [*spans, _("later"), _("never")]
+
+
+def _bars(labels: list[str], counts: list[int]) -> list[Bar]:
+    top = max(counts) or 1
+    return [
+        Bar(label, count, round(100 * count / top))
+        for label, count in zip(labels, counts, strict=True)
+    ]
+
+
+def _may_fix(keys: list[APIKey], remedy: Remedy) -> bool:
+    return any(
+        getattr(key, f"may_{permission.codename}")
+        for key in keys
+        for permission in (Permission.CHANGE_APIKEY, Permission.DELETE_APIKEY)
+    )
