@@ -6,14 +6,16 @@ from keys.views import (
     audit,
     editing,
     home,
-    hygiene,
     issuing,
     key_changes,
     key_detail,
     key_list,
-    organization,
+    members,
+    roles,
+    scopes,
     server_addresses,
     shared_secret,
+    workspaces,
 )
 
 app_name = "keys"
@@ -31,20 +33,44 @@ key_urls: list[URLPattern | URLResolver] = [
     path("secrets/<int:secret>/retire/", key_changes.key_retire, name="retire"),
 ]
 
-organization_urls: list[URLPattern | URLResolver] = [
-    path("", home.organization_overview, name="overview"),
-    path("hygiene/", hygiene.hygiene_overview, name="hygiene"),
-    path("hygiene/<slug:check>/", hygiene.hygiene_check, name="hygiene-check"),
-    path("settings/", organization.organization_settings, name="settings"),
-    path("audit/", audit.audit_trail, name="audit"),
-    path("audit/export/", audit.audit_export, name="audit-export"),
+settings_urls: list[URLPattern | URLResolver] = [
     path("shared-secret/", shared_secret.shared_secret, name="shared-secret"),
+    path("members/", members.members, name="members"),
+    path("members/leave/", members.leave, name="leave"),
+    path("members/<int:member_id>/edit/", members.member_edit, name="member-edit"),
+    path("members/<int:member_id>/remove/", members.member_remove, name="member-remove"),
+    path("roles/", roles.roles, name="roles"),
+    path("roles/new/", roles.role_create, name="role-create"),
+    path("roles/<int:role_id>/edit/", roles.role_edit, name="role-edit"),
+    path("roles/<int:role_id>/delete/", roles.role_delete, name="role-delete"),
+    path("scopes/new/", scopes.scope_create, name="scope-create"),
+    path("scopes/<int:scope_id>/edit/", scopes.scope_edit, name="scope-edit"),
+    path("scopes/<int:scope_id>/delete/", scopes.scope_delete, name="scope-delete"),
+    path("workspaces/", workspaces.workspaces, name="workspaces"),
+    path("workspaces/<uuid:workspace_id>/edit/", workspaces.workspace_edit, name="workspace-edit"),
+    path(
+        "workspaces/<uuid:workspace_id>/delete/",
+        workspaces.workspace_delete,
+        name="workspace-delete",
+    ),
     path("server-addresses/", server_addresses.server_addresses, name="server-addresses"),
+    path(
+        "server-addresses/<int:server_address_id>/edit/",
+        server_addresses.server_address_edit,
+        name="server-address-edit",
+    ),
     path(
         "server-addresses/<int:server_address_id>/remove/",
         server_addresses.server_address_remove,
         name="server-address-remove",
     ),
+]
+
+organization_urls: list[URLPattern | URLResolver] = [
+    path("", home.organization_overview, name="overview"),
+    path("audit/", audit.audit_trail, name="audit"),
+    path("audit/export/", audit.audit_export, name="audit-export"),
+    path("settings/", include(settings_urls)),
     path("keys/", key_list.key_list, name="list"),
     path("keys/search/", key_list.key_search, name="search"),
     path("keys/new/", issuing.key_create, name="create"),

@@ -155,16 +155,14 @@ PAGE = "302 200 200 200 200 404 200"
 KEY_PAGE = "302 404 200 200 200 404 200"
 CHANGE_PAGE = "302 404 200 200 200 404 403"
 CHANGED = "302 404 302 302 302 404 403"
+MANAGERS_PAGE = "302 403 403 200 200 404 403"
+MANAGED = "302 403 403 302 302 404 403"
 LOCK_PAGE = "302 404 403 403 403 404 200"
 LOCKED = "302 404 403 403 403 404 302"
 
 PAGES = {
     "GET keys:home": ("302 302 302 302 302 302 200", None),
     "GET keys:overview": (PAGE, None),
-    "GET keys:hygiene": (PAGE, None),
-    "GET keys:hygiene-check": (PAGE, None),
-    "GET keys:settings": (PAGE, None),
-    "POST keys:settings": ("302 403 403 200 200 404 403", {}),
     "GET keys:audit": ("302 403 403 200 200 404 200", None),
     "POST keys:audit": ("302 403 403 302 302 404 302", {"actor": "owner"}),
     "GET keys:audit-export": ("302 403 403 200 200 404 200", None),
@@ -188,9 +186,39 @@ PAGES = {
     "GET keys:unlock": (LOCK_PAGE, None),
     "POST keys:unlock": (LOCKED, {}),
     "POST keys:retire": (CHANGED, {}),
-    "GET keys:server-addresses": ("302 200 200 200 200 404 200", None),
-    "POST keys:server-addresses": ("302 403 403 200 200 404 403", {}),
-    "POST keys:server-address-remove": ("302 403 403 302 302 404 403", {}),
+    "GET keys:members": (PAGE, None),
+    "POST keys:members": (MANAGERS_PAGE, {}),
+    "GET keys:member-edit": (MANAGERS_PAGE, None),
+    "POST keys:member-edit": (MANAGERS_PAGE, {}),
+    "GET keys:member-remove": (MANAGERS_PAGE, None),
+    "POST keys:member-remove": (MANAGED, {}),
+    "GET keys:leave": ("302 200 200 200 200 404 403", None),
+    "POST keys:leave": ("302 302 302 302 302 404 403", {}),
+    "GET keys:roles": (PAGE, None),
+    "GET keys:role-create": (MANAGERS_PAGE, None),
+    "POST keys:role-create": (MANAGERS_PAGE, {}),
+    "GET keys:role-edit": (MANAGERS_PAGE, None),
+    "POST keys:role-edit": (MANAGERS_PAGE, {}),
+    "GET keys:role-delete": (MANAGERS_PAGE, None),
+    "POST keys:role-delete": (MANAGED, {}),
+    "GET keys:scope-create": (MANAGERS_PAGE, None),
+    "POST keys:scope-create": (MANAGERS_PAGE, {}),
+    "GET keys:scope-edit": (MANAGERS_PAGE, None),
+    "POST keys:scope-edit": (MANAGERS_PAGE, {}),
+    "GET keys:scope-delete": (MANAGERS_PAGE, None),
+    "POST keys:scope-delete": (MANAGED, {}),
+    "GET keys:workspaces": (PAGE, None),
+    "POST keys:workspaces": (MANAGERS_PAGE, {}),
+    "GET keys:workspace-edit": (MANAGERS_PAGE, None),
+    "POST keys:workspace-edit": (MANAGERS_PAGE, {}),
+    "GET keys:workspace-delete": (MANAGERS_PAGE, None),
+    "POST keys:workspace-delete": (MANAGED, {}),
+    "GET keys:server-addresses": (PAGE, None),
+    "POST keys:server-addresses": (MANAGERS_PAGE, {}),
+    "GET keys:server-address-edit": (MANAGERS_PAGE, None),
+    "POST keys:server-address-edit": (MANAGERS_PAGE, {}),
+    "GET keys:server-address-remove": (MANAGERS_PAGE, None),
+    "POST keys:server-address-remove": (MANAGED, {}),
     "GET keys:shared-secret": ("302 403 200 200 200 404 403", None),
     "POST keys:shared-secret": ("302 403 200 200 200 404 403", {}),
 }
@@ -292,7 +320,6 @@ def target(acme, owner, developer, viewer) -> dict[str, object]:
         "server_address_id": address.pk, "workspace_id": workspace.pk,
         "scope_id": acme.scopes.get().pk, "role_id": role.pk,
         "member_id": acme.memberships.get(user=viewer).pk,
-        "check": "never_expires",
         "audit_event_id": acme.audit_events.first().pk,
     }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Fields and kinds of forms that several pages share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,22 @@ class OnceForm(forms.Form):
     def new_token(self) -> str:
         """A token by which this form, as it is shown now, is recognised when sent again."""
         return get_random_string(_TOKEN_LENGTH)
+
+
+class ServiceForm(forms.Form):
+    """A form whose values a service takes, and which shows what the service finds wrong."""
+
+    # Where the form calls a field of the service by another name.
+    shown_at: Mapping[str, str] = {}
+
+    def add_problems(self, problems: ValidationError) -> None:
+        """Show each problem at its field; what is of no field here stands above the form."""
+        if not hasattr(problems, "error_dict"):
+            self.add_error(None, problems)
+            return
+        for field, errors in problems.error_dict.items():
+            name = self.shown_at.get(field, field)
+            self.add_error(name if name in self.fields else None, errors)
 
 
 @dataclass(frozen=True)
@@ -95,8 +112,12 @@ class AddressesField(forms.CharField):
         deny = network.startswith("!")
         network = networks.canonical_network(network.removeprefix("!"))
         if network in ("0.0.0.0/0", "::/0") and not deny:
-            raise ValueError(
-                _("“%(network)s” means everywhere; leave the list empty for that.")
-                % {"network": network}
-            )
+            self.refuse_everywhere(network)
         return AddressLine(network, deny, comment.strip())
+
+    def refuse_everywhere(self, network: str) -> None:
+        """Raise ValueError: a list that allows this is none, and what to do instead."""
+        raise ValueError(
+            _("“%(network)s” means everywhere; leave the list empty for that.")
+            % {"network": network}
+        )

@@ -3,7 +3,7 @@
 from django import forms
 from django.utils.translation import gettext_lazy
 
-from keys.forms.fields import OnceForm
+from keys.forms.fields import OnceForm, ServiceForm
 
 
 class SharedSecretForm(OnceForm):
@@ -14,18 +14,12 @@ class SharedSecretForm(OnceForm):
     action = forms.ChoiceField(choices=[(REVEAL, REVEAL), (REPLACE, REPLACE)])
 
 
-class ServerAddressForm(forms.Form):
-    """An address or range of the organization's servers; the service checks it."""
+class WorkspaceForm(ServiceForm):
+    """A workspace: it has a name."""
 
-    network = forms.CharField(
-        label=gettext_lazy("Address or range"),
-        max_length=64,
-        help_text=gettext_lazy("Such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32."),
-        widget=forms.TextInput(attrs={"autocomplete": "off", "class": "mono"}),
-    )
-    comment = forms.CharField(
-        label=gettext_lazy("Comment"),
-        max_length=200,
-        required=False,
-        help_text=gettext_lazy("Which servers these are."),
+    name = forms.CharField(
+        label=gettext_lazy("Name"),
+        max_length=120,
+        help_text=gettext_lazy("Such as “Production” or “Partner integrations”."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )

@@ -10,7 +10,6 @@ from django.utils.translation import gettext_lazy as _
 from keys import policy
 from keys.models import Organization
 from keys.roles import Permission
-from keys.templatetags.policy import may
 
 register = template.Library()
 
@@ -34,8 +33,30 @@ _OF_ONE_KEY = {
 }
 
 SETTINGS = (
-    Place("settings", _("Organization"), "building-office-2"),
-    Place("server-addresses", _("Server addresses"), "server"),
+    Place("members", _("Members"), "users", frozenset({"leave", "member-edit", "member-remove"})),
+    Place(
+        "roles",
+        _("Roles and scopes"),
+        "identification",
+        frozenset(
+            {
+                *("role-create", "role-edit", "role-delete"),
+                *("scope-create", "scope-edit", "scope-delete"),
+            }
+        ),
+    ),
+    Place(
+        "workspaces",
+        _("Workspaces"),
+        "rectangle-stack",
+        frozenset({"workspace-edit", "workspace-delete"}),
+    ),
+    Place(
+        "server-addresses",
+        _("Server addresses"),
+        "server",
+        frozenset({"server-address-edit", "server-address-remove"}),
+    ),
     Place(
         "shared-secret",
         _("Shared secret"),
@@ -47,7 +68,6 @@ SETTINGS = (
 TABS = (
     Place("overview", _("Overview"), "squares-2x2"),
     Place("list", _("API keys"), "key", frozenset(_OF_ONE_KEY)),
-    Place("hygiene", _("Hygiene"), "sparkles", frozenset({"hygiene-check"})),
     Place(
         "audit",
         _("Audit trail"),
@@ -95,7 +115,7 @@ def _offered(context: Context, places: tuple[Place, ...]) -> list[dict]:
     return [
         {"place": place, "current": _currency(place, here)}
         for place in places
-        if place.permission is None or may(context, place.permission, organization)
+        if place.permission is None or policy.allows(request.user, place.permission, organization)
     ]
 
 

@@ -82,8 +82,8 @@ def pages_of(key) -> list[str]:
     one = f"{home}keys/{key.identifier}/"
     return [
         home,
-        f"{home}server-addresses/",
-        f"{home}shared-secret/",
+        f"{home}settings/server-addresses/",
+        f"{home}settings/shared-secret/",
         f"{home}keys/",
         f"{home}keys/?status=disabled&unused=true",
         f"{home}keys/?search=nothing-like-this&workspace=x",

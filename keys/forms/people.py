@@ -1,0 +1,131 @@
+"""Who belongs to an organization, in which role."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from keys import policy
+from keys.forms.access import AgreedForm
+from keys.forms.fields import ServiceForm
+from keys.models import Membership, Organization, Role, User
+from keys.roles import Permission
+
+
+class MemberFinder(forms.Form):
+    """A part of the name or address of somebody."""
+
+    search = forms.CharField(
+        label=gettext_lazy("Search by name or e-mail address"),
+        max_length=200,
+        required=False,
+        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
+    )
+
+
+class AddMemberForm(ServiceForm):
+    """Somebody who has an account, to be made a member."""
+
+    # That somebody is a member already is said of their address.
+    shown_at = {"user": "email"}
+
+    email = forms.EmailField(
+        label=gettext_lazy("E-mail address"),
+        max_length=254,
+        help_text=gettext_lazy("Of an account here, confirmed by its person."),
+        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+    )
+    role = forms.ModelChoiceField(
+        label=gettext_lazy("Role"),
+        queryset=Role.objects.none(),
+        empty_label=gettext_lazy("Choose a role"),
+        help_text=gettext_lazy("You can give roles whose scopes you hold."),
+    )
+    is_owner = forms.BooleanField(
+        label=gettext_lazy("Make them an owner too"),
+        required=False,
+        help_text=gettext_lazy("Owners decide who else is an owner, and whether they stay."),
+    )
+
+    def __init__(self, *args: Any, actor: User, organization: Organization, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.fields["role"].queryset = policy.grantable_roles(actor, organization)
+        if not policy.allows(actor, Permission.OWN_ORGANIZATION, organization):
+            del self.fields["is_owner"]
+
+    def clean_email(self) -> str:
+        """Find the account, as `self.person`.
+
+        One answer for no account, one that is switched off, and one whose address nobody
+        confirmed: the last could be anybody's.
+        """
+        email = self.cleaned_data["email"]
+        confirmed = EmailAddress.objects.filter(
+            email__iexact=email, verified=True, user__is_active=True
+        )
+        address = confirmed.select_related("user").first()
+        if address is None:
+            raise ValidationError(
+                _(
+                    "No account with this address, confirmed, is here. Staff of this installation "
+                    "create accounts; once the person has signed in, add them."
+                )
+            )
+        self.person = address.user
+        return email
+
+    def values(self) -> dict[str, Any]:
+        """Return what was typed, as `add_member` takes it."""
+        cleaned = self.cleaned_data
+        return {
+            "user": self.person,
+            "role": cleaned["role"],
+            "is_owner": cleaned.get("is_owner", False),
+        }
+
+
+class MemberForm(AgreedForm):
+    """The role of a member, and whether they are an owner."""
+
+    role = forms.ModelChoiceField(
+        label=gettext_lazy("Role"),
+        queryset=Role.objects.none(),
+        widget=forms.RadioSelect,
+        empty_label=None,
+    )
+    is_owner = forms.BooleanField(
+        label=gettext_lazy("Owner"),
+        required=False,
+        help_text=gettext_lazy("Owners decide who else is an owner, and whether they stay."),
+    )
+
+    def __init__(self, *args: Any, actor: User, membership: Membership, **more: Any) -> None:
+        more["initial"] = {"role": membership.role_id, "is_owner": membership.is_owner}
+        super().__init__(*args, **more)
+        organization = membership.organization
+        roles = policy.grantable_roles(actor, organization).prefetch_related("scopes")
+        self.fields["role"].queryset = roles
+        # The role stays as it is when the person could not give it.
+        self.is_role_beyond = not roles.filter(pk=membership.role_id).exists()
+        if self.is_role_beyond:
+            self.fields["role"].required = False
+        if not policy.allows(actor, Permission.OWN_ORGANIZATION, organization):
+            del self.fields["is_owner"]
+
+    def role_options(self) -> Iterator[tuple[forms.boundfield.BoundWidget, Role]]:
+        """Return each choice of a role with that role."""
+        roles = self.fields["role"].queryset
+        return zip(self["role"], roles, strict=True)
+
+    def changes(self) -> dict[str, Any]:
+        """Return what was chosen, as `update_member` takes it."""
+        chosen = {
+            name: self.cleaned_data[name] for name in ("role", "is_owner") if name in self.fields
+        }
+        if chosen["role"] is None:
+            del chosen["role"]
+        return chosen
