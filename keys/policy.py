@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
-from django.db.models import Case, Model, Q, QuerySet, Value, When
+from django.db.models import Case, Exists, Model, Q, QuerySet, Value, When
 from django.utils.translation import gettext as _
 
 from keys.models import (
@@ -179,25 +179,17 @@ def held_scopes(actor: Actor, organization: Organization) -> frozenset[str]:
     match actor:
         case APIKey():
             return _scopes_of_key(actor, organization)
-        case User() if actor.is_active and not actor.is_superuser:
-            return _scopes_of_member(actor, organization)
-        case Operator() | User() if _is_somebody(actor):
-            return _codes(Scope.objects.available_to(organization))
-    return frozenset()
+    return _codes(grantable_scopes(actor, organization))
 
 
 def grantable_scopes(actor: Actor, organization: Organization) -> QuerySet[Scope]:
     """Return the scopes that the actor may give to a key or role: those it holds."""
-    return Scope.objects.available_to(organization).filter(
-        code__in=held_scopes(actor, organization)
-    )
+    return Scope.objects.available_to(organization).filter(_held_by(actor, organization))
 
 
 def grantable_roles(actor: Actor, organization: Organization) -> QuerySet[Role]:
     """Return the roles that the actor may give: those with no scope that it lacks."""
-    beyond = Scope.objects.available_to(organization).exclude(
-        code__in=held_scopes(actor, organization)
-    )
+    beyond = Scope.objects.available_to(organization).exclude(_held_by(actor, organization))
     return Role.objects.available_to(organization).exclude(
         pk__in=Role.scopes.through.objects.filter(scope__in=beyond).values("role")
     )
@@ -275,14 +267,29 @@ def _in_organizations(model: type[Model], memberships: QuerySet) -> Q:
     return Q(**{f"{_ORGANIZATION[model]}__in": memberships.values("organization")})
 
 
+def _held_by(actor: Actor, organization: Organization) -> Q:
+    """Select, of the scopes available to the organization, those that the actor holds there."""
+    match actor:
+        case APIKey():
+            return Q(code__in=_scopes_of_key(actor, organization))
+        case User() if actor.is_active and not actor.is_superuser:
+            return _held_by_member(actor, organization)
+        case Operator() | User() if _is_somebody(actor):
+            return _EVERY_ROW
+    return _NO_ROW
+
+
+def _held_by_member(person: User, organization: Organization) -> Q:
+    memberships = organization.memberships.filter(user=person)
+    of_role = Scope.objects.filter(roles__memberships__in=memberships)
+    # Who manages an organization holds the scopes that it defines.
+    manages = Exists(memberships.filter(role__scopes__code=BuiltInScope.MANAGE))
+    return Q(pk__in=of_role.values("pk")) | Q(manages, organization=organization)
+
+
 def _scopes_of_member(person: User, organization: Organization) -> frozenset[str]:
-    held = _codes(
-        Scope.objects.filter(roles__memberships__in=organization.memberships.filter(user=person))
-    )
-    if BuiltInScope.MANAGE in held:
-        # Who manages an organization holds the scopes that it defines.
-        held |= _codes(organization.scopes.all())
-    return held
+    available = Scope.objects.available_to(organization)
+    return _codes(available.filter(_held_by_member(person, organization)))
 
 
 def _scopes_of_key(key: APIKey, organization: Organization) -> frozenset[str]:
