@@ -43,8 +43,8 @@ class IssueForm(OnceForm, KeyForm):
         owners = self._owners()
         self._choices("owner").choices = owners
         self.fields["owner"].initial = owners[0][0] if owners else None
-        self.fields["workspace"].initial = (
-            self._choices("workspace").queryset.filter(is_default=True).first()
+        self.fields["workspace"].initial = next(
+            (each.pk for each in self.workspaces if each.is_default), None
         )
         self.fields["slug"].help_text = _("Made from the name when empty.")
 

@@ -35,7 +35,7 @@ _UNCLEAR = {
 
 
 def short_date(moment: datetime) -> str:
-    return date_format(timezone.localtime(moment), "j M Y")
+    return date_format(timezone.localtime(moment), "DATE_FORMAT")
 
 
 class KeyForm(forms.Form):
@@ -151,10 +151,12 @@ class KeyForm(forms.Form):
             )
         )
         self.needs_confirmation = False
-        self._choices("workspace").queryset = policy.visible(actor, organization.workspaces.all())
-        self._choices("role").queryset = policy.grantable_roles(
-            actor, organization
-        ).prefetch_related("scopes")
+        workspaces = policy.visible(actor, organization.workspaces.all())
+        self._choices("workspace").queryset = workspaces
+        self._choices("role").queryset = policy.grantable_roles(actor, organization)
+        # Read once for the whole page, where a field would for each of its parts.
+        self.workspaces = list(workspaces)
+        self._choices("workspace").choices = [(each.pk, each.name) for each in self.workspaces]
         self.grantable_scopes = list(policy.grantable_scopes(actor, organization))
         self._choices("scopes").choices = [
             (scope.code, scope.code) for scope in self.grantable_scopes

@@ -111,7 +111,7 @@ def first_use(request: OrganizationRequest, identifier: str) -> HttpResponse:
     )
     context = {"key": key, **_first_use_of(key)}
     if not request.htmx:
-        return render_page(request, "keys/apikey_first_use.html", context)
+        return render_page(request, "keys/apikey_first_use.html", {**context, "is_own_page": True})
     is_over = context["first_use"] in ("used", "ended") or not context["is_watched"]
     if not is_over and context["first_use"] == request.GET.get("seen"):
         # Nothing new: what is shown stays, and screen readers keep quiet.
