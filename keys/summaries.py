@@ -442,12 +442,11 @@ def _listed(addresses: tuple[str, ...]) -> str:
 
 
 def _day(moment: datetime) -> str:
-    return date_format(timezone.localtime(moment), "j M Y")
+    return date_format(timezone.localtime(moment), "DATE_FORMAT")
 
 
 def _moment(moment: datetime) -> str:
-    local = timezone.localtime(moment)
-    return f"{date_format(local, 'j M Y, H:i')} {local.tzname()}"
+    return date_format(timezone.localtime(moment), "DATETIME_FORMAT")
 
 
 def _amount(amount: Decimal) -> str:
