@@ -1,22 +1,18 @@
-"""Which events of an audit trail are shown, and which page of them.
+"""Which events of an audit trail are shown.
 
 What an actor may see at all is the policy's question: the queryset comes narrowed already.
 """
 
-import re
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 import django_filters
 from django import forms
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from keys import policy
 from keys.models import APIKey, AuditEvent
-
-PAGE_SIZE = 50
 
 # What was done, by what it was done to.
 ACTIONS: list[tuple[str | Promise, list[tuple[str, str | Promise]]]] = [
@@ -72,8 +68,6 @@ ACTIONS: list[tuple[str | Promise, list[tuple[str, str | Promise]]]] = [
     ),
 ]
 
-_ID = re.compile(r"[1-9][0-9]{0,17}")
-
 
 def _date_input() -> forms.DateInput:
     return forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
@@ -128,43 +122,6 @@ class KeyAuditFilter(AuditFilter):
         choices=ACTIONS[0][1], empty_label=_("Anything"), label=_("Did")
     )
     actor = object = key = None
-
-
-@dataclass(frozen=True)
-class EventPage:
-    """Some events, the newest first, and the ids from which newer and older ones are reached."""
-
-    events: list[AuditEvent]
-    before: int | None
-    after: int | None
-
-
-def take_events(
-    events: QuerySet[AuditEvent], *, after: str = "", before: str = "", size: int = PAGE_SIZE
-) -> EventPage:
-    """Return the events older than the id `after`, or newer than `before`; never counts them all.
-
-    Without an id, or with what is none, it is the newest page.
-    """
-    backwards = bool(_ID.fullmatch(before))
-    is_inside = backwards or bool(_ID.fullmatch(after))
-    if backwards:
-        events = events.filter(pk__gt=int(before)).order_by("pk")
-    elif is_inside:
-        events = events.filter(pk__lt=int(after)).order_by("-pk")
-    else:
-        events = events.order_by("-pk")
-    found = list(events[: size + 1])
-    has_more = len(found) > size
-    found = found[:size]
-    if backwards:
-        found.reverse()
-    has_newer, has_older = (has_more, True) if backwards else (is_inside, has_more)
-    return EventPage(
-        found,
-        before=found[0].pk if found and has_newer else None,
-        after=found[-1].pk if found and has_older else None,
-    )
 
 
 def _midnight(day: date, *, days: int = 0) -> datetime:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from keys import policy, spreadsheets
-from keys.audit_filters import AuditFilter, take_events
+from keys.audit_filters import AuditFilter
 from keys.forms.search import SearchForm
 from keys.models import APIKey, AuditEvent
 from keys.roles import Permission
@@ -25,6 +25,9 @@ from keys.views.base import (
     render_page,
     visible_keys,
 )
+from keys.views.paging import newest_first
+
+EVENTS_SHOWN = 50
 
 _TYPED = ("actor", "object")
 
@@ -38,10 +41,13 @@ def audit_trail(request: OrganizationRequest) -> HttpResponse:
     if request.method == "POST":
         return _go_to_filtered(request)
     filters = _filter(request)
-    page = take_events(
-        filters.qs, after=request.GET.get("after", ""), before=request.GET.get("before", "")
+    page = newest_first(
+        filters.qs,
+        after=request.GET.get("after", ""),
+        before=request.GET.get("before", ""),
+        size=EVENTS_SHOWN,
     )
-    link_objects(request, page.events)
+    link_objects(request, page.rows)
     identifier = filters.form.cleaned_data.get("key") if filters.form.is_valid() else None
     context = {
         "filters": filters,

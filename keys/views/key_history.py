@@ -4,7 +4,7 @@ from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
 from keys import policy
-from keys.audit_filters import KeyAuditFilter, take_events
+from keys.audit_filters import KeyAuditFilter
 from keys.forms.history import DecisionFilter
 from keys.models import APIKey, AuditEvent, Decision
 from keys.templatetags.outcomes import outcome
@@ -14,6 +14,7 @@ from keys.views.key_page import load_key, render_tab
 from keys.views.paging import newest_first
 
 DECISIONS_SHOWN = 50
+EVENTS_SHOWN = 50
 
 
 @require_safe
@@ -56,10 +57,11 @@ def key_audit(request: OrganizationRequest, identifier: str) -> HttpResponse:
     filters = KeyAuditFilter(
         request.GET, queryset=policy.visible(request.user, events), request=request
     )
-    page = take_events(
+    page = newest_first(
         filters.qs,
         after=request.GET.get("after", ""),
         before=request.GET.get("before", ""),
+        size=EVENTS_SHOWN,
     )
     return render_tab(
         request,
@@ -68,7 +70,7 @@ def key_audit(request: OrganizationRequest, identifier: str) -> HttpResponse:
         {
             "filters": filters,
             "page": page,
-            "events": page.events,
+            "events": page.rows,
             "is_narrowed": any(filters.form[name].value() for name in filters.base_filters),
             "may_see_events": policy.allows(
                 request.user, policy.view_permission(AuditEvent), request.organization
