@@ -10,19 +10,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import django_filters
+from django.core.exceptions import ValidationError
 from django.db.models import Exists, Expression, F, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Lower
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from keys import policy
+from keys import hygiene, policy, secrets
 from keys.hygiene import is_confined
 from keys.models import APIKey, KeySecret, Scope, Workspace
 from keys.models.keys import Dialect, Status
 
 PAGE_SIZE = 25
 MAX_SEARCH_LENGTH = 200
+
+# Of a whole number that a key could have.
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+_LAST_FOUR = re.compile(r"[0-9A-Za-z]{4}")
+# So many characters of a secret's end does every label show.
+_LABEL_END = min(each.shown[1] for each in secrets.FORMATS.values())
 
 _BEFORE_ALL = Value(datetime(1970, 1, 1, tzinfo=UTC))
 _AFTER_ALL = Value(datetime(9999, 1, 1, tzinfo=UTC))
@@ -123,14 +130,17 @@ class KeyFilter(django_filters.FilterSet):
         return queryset
 
     def filter_search(self, queryset, name, value):
+        return queryset.filter(self.search_condition(value))
+
+    def search_condition(self, value: str) -> Q:
         """Find by what people see of a key: name, short name, identifier, label of a secret."""
-        secrets = KeySecret.objects.filter(key=OuterRef("pk"), label__icontains=value)
-        return queryset.filter(
+        labelled = KeySecret.objects.filter(key=OuterRef("pk"), label__icontains=value)
+        return (
             Q(name__icontains=value)
             | Q(slug__icontains=value)
             | Q(identifier=value.lower())
             | Q(hash=value.lower())
-            | Exists(secrets)
+            | Q(Exists(labelled))
         )
 
     def filter_status(self, queryset, name, value):
@@ -154,6 +164,122 @@ class KeyFilter(django_filters.FilterSet):
 
     def filter_unrestricted(self, queryset, name, value):
         return queryset.exclude(is_confined()) if value else queryset.filter(is_confined())
+
+
+def _refuse_secret(text: str) -> None:
+    if secrets.holds_part(text):
+        raise ValidationError(
+            _("That looks like a part of a secret. Paste all of it to find its key.")
+        )
+
+
+class KeyListFilter(KeyFilter):
+    """The filter of the pages: revoked keys are left out unless they are asked for.
+
+    `request.organization` says what there is to choose from.
+    """
+
+    LIMIT_REACHED = "limit_reached"
+    ANY_STATUS = "any"
+    _PANEL_CHOICES = ("status", "hygiene", "owner", "scope", "workspace", "dialect")
+
+    search = django_filters.CharFilter(
+        method="filter_search",
+        max_length=MAX_SEARCH_LENGTH,
+        label=_("Search"),
+        validators=[_refuse_secret],
+    )
+    status = django_filters.ChoiceFilter(
+        choices=[
+            (Status.ACTIVE.value, Status.ACTIVE.label),
+            (LIMIT_REACHED, _("Limit reached")),
+            *((each.value, each.label) for each in reversed(Status) if each is not Status.ACTIVE),
+            (ANY_STATUS, _("Any, revoked too")),
+        ],
+        method="filter_status",
+        empty_label=_("Any but revoked"),
+        label=_("Status"),
+    )
+    scope = django_filters.ChoiceFilter(
+        method="filter_scope", empty_label=_("Any"), label=_("Scope")
+    )
+    workspace = django_filters.ChoiceFilter(empty_label=_("Any"), label=_("Workspace"))
+    hygiene = django_filters.ChoiceFilter(
+        choices=[(check.name, check.label) for check in hygiene.CHECKS.values()],
+        method="filter_hygiene",
+        empty_label=_("Any"),
+        label=_("Keys that"),
+    )
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        actor, organization = self.request.user, self.request.organization
+        workspaces = policy.visible(actor, organization.workspaces.all())
+        scopes = policy.visible(actor, Scope.objects.available_to(organization))
+        self.filters["workspace"].extra["choices"] = [
+            (str(pk), name) for pk, name in workspaces.values_list("pk", "name")
+        ]
+        self.filters["scope"].extra["choices"] = [
+            (code, code) for code in scopes.values_list("code", flat=True)
+        ]
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether anything but the order was asked for."""
+        return bool(self.asked_for.keys() - {"ordering"})
+
+    @property
+    def asked_for(self) -> dict[str, str]:
+        """What was asked for and understood, by the names of a query string."""
+        self.errors  # noqa: B018 - validates, so that cleaned_data is there
+        return {
+            name: str(value)
+            for name, value in self.form.cleaned_data.items()
+            if value not in (None, "")
+        }
+
+    @property
+    def panel_choices(self):
+        """The fields of the filter panel that offer choices."""
+        return [self.form[name] for name in self._PANEL_CHOICES]
+
+    @property
+    def panel_switches(self):
+        """The fields of the filter panel that are on or off."""
+        return [self.form[name] for name in ("expiring", "unused", "unrestricted")]
+
+    def filter_queryset(self, queryset):
+        queryset = super().filter_queryset(queryset)
+        return queryset if self.form.cleaned_data.get("status") else queryset.live()
+
+    def search_condition(self, value: str) -> Q:
+        """Find also by number, by the owner, and by the last four characters of a secret.
+
+        Of these four, labels show the last ones.
+        """
+        value = value.replace("…", "...")
+        condition = super().search_condition(value) | Q(owner__email__icontains=value)
+        number = value.removeprefix("#")
+        if _NUMBER.fullmatch(number):
+            condition |= Q(pk=int(number))
+        if _LAST_FOUR.fullmatch(value):
+            end = value[-_LABEL_END:]
+            labelled = KeySecret.objects.filter(key=OuterRef("pk"), label__endswith=end)
+            condition |= Q(Exists(labelled))
+        return condition
+
+    def filter_status(self, queryset, name, value):
+        now = timezone.now()
+        if value == self.ANY_STATUS:
+            return queryset
+        if value == self.LIMIT_REACHED:
+            return queryset.with_status(Status.ACTIVE, now).spent(now)
+        return queryset.with_status(value, now)
+
+    def filter_hygiene(self, queryset, name, value):
+        return hygiene.keys_failing(
+            value, queryset, organization=self.request.organization, now=timezone.now()
+        )
 
 
 @dataclass(frozen=True)
@@ -208,5 +334,5 @@ def _find_place(
 ) -> tuple[object, int] | None:
     if not _IDENTIFIER.fullmatch(identifier):
         return None
-    row = ordering.sort(keys).filter(identifier=identifier).first()
-    return (row.position, row.pk) if row else None  # type: ignore[attr-defined]
+    rows = ordering.sort(keys).filter(identifier=identifier)
+    return rows.values_list("position", "pk").first()

@@ -11,6 +11,7 @@ a typo or a scanner's false find from a key without asking the database.
 
 import hashlib
 import hmac
+import re
 import secrets as random_source
 import string
 import zlib
@@ -75,6 +76,13 @@ FORMATS: dict[str, Format] = {
     "xyra": Format("xyp_", BASE62, 41, 6),
 }
 
+_PART = re.compile(
+    "|".join(
+        rf"(?<![0-9A-Za-z]){re.escape(each.prefix)}[0-9A-Za-z]{{{2 * sum(each.shown) + 1},}}"
+        for each in FORMATS.values()
+    )
+)
+
 
 def generate(dialect: str) -> str:
     """Return a new secret in the format of this dialect."""
@@ -94,6 +102,11 @@ def find_format(text: str) -> Format | None:
     if len(text) > MAX_SECRET_LENGTH:
         return None
     return next((each for each in FORMATS.values() if each.matches(text)), None)
+
+
+def holds_part(text: str) -> bool:
+    """Say whether `text` holds, anywhere in it, more of some secret than a label shows."""
+    return _PART.search(text) is not None
 
 
 def digest(secret: str, pepper: bytes) -> str:

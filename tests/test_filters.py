@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from keys import services
-from keys.filters import ORDERINGS, KeyFilter, take_page
+from keys import hygiene, services
+from keys.filters import ORDERINGS, KeyFilter, KeyListFilter, take_page
 from keys.models import APIKey, KeyUsage, Role
 from keys.models.keys import Status
+from keys.models.usage import LimitReset
 
 pytestmark = pytest.mark.django_db
 
@@ -17,6 +18,15 @@ def names(actor, rf, **parameters) -> set[str]:
     request = rf.get("/")
     request.user = actor
     filters = KeyFilter(parameters, queryset=APIKey.objects.all(), request=request)
+    assert not filters.errors, filters.errors
+    return {key.name for key in filters.qs}
+
+
+def listed(actor, organization, rf, **parameters) -> set[str]:
+    """Return the names of the keys that the pages list."""
+    request = rf.get("/")
+    request.user, request.organization = actor, organization
+    filters = KeyListFilter(parameters, queryset=APIKey.objects.all(), request=request)
     assert not filters.errors, filters.errors
     return {key.name for key in filters.qs}
 
@@ -151,3 +161,72 @@ def test_opposite_orders_are_each_others_reverse(issue):
         up = list(ORDERINGS[name].sort(APIKey.objects.all()))
         down = list(ORDERINGS[f"-{name}"].sort(APIKey.objects.all()))
         assert up == down[::-1]
+
+
+# What only the pages have
+
+
+def test_people_find_a_key_by_number_owner_and_last_four(owner, developer, acme, rf, issue):
+    key = issue("Billing server")
+    services.issue_key(actor=developer, organization=acme, name="Other")
+    for text in (str(key.pk), f"#{key.pk}", key.secret[-4:], key.label.replace("...", "…")):
+        assert "Billing server" in listed(owner, acme, rf, search=text), text
+    assert listed(owner, acme, rf, search="developer@") == {"Other"}
+    assert listed(owner, acme, rf, search="9" * 18) == set()
+
+
+def test_part_of_a_secret_is_not_searched_for(owner, acme, rf, issue):
+    request = rf.get("/")
+    request.user, request.organization = owner, acme
+    key = issue("Billing server")
+    parameters = {"search": f"Bearer {key.secret[:20]}"}
+    filters = KeyListFilter(parameters, queryset=APIKey.objects.all(), request=request)
+    assert "part of a secret" in filters.errors["search"][0]
+    assert filters.asked_for == {}
+
+
+@pytest.mark.parametrize("status", [*Status.values, "limit_reached", "any", ""])
+def test_pages_leave_revoked_keys_out_unless_asked_for(status, owner, acme, rf, issue):
+    issue("active")
+    services.revoke_key(actor=owner, key=issue("revoked"))
+    issue("disabled", disabled=True)
+    shown = {
+        "": {"active", "disabled"},
+        "any": {"active", "disabled", "revoked"},
+        "active": {"active"},
+        "revoked": {"revoked"},
+        "disabled": {"disabled"},
+    }
+    assert listed(owner, acme, rf, status=status) == shown.get(status, set())
+
+
+@pytest.mark.parametrize("reset", [None, "daily", "weekly", "monthly"])
+def test_limit_reached_agrees_with_what_is_left(reset, owner, acme, rf, issue):
+    now = timezone.now()
+    period = LimitReset.period_start(reset, now)
+    long_ago = LimitReset.period_start("daily", now - timedelta(days=40))
+    for name, limit, start, cost in [
+        ("spent", 5, period, 5),
+        ("overspent", 5, period, 6),
+        ("left", 5, period, 4),
+        ("spent before", 5, long_ago, 5),
+        ("no limit", None, period, 5),
+        ("nothing allowed", 0, long_ago, 0),
+    ]:
+        key = issue(name, limit=limit, limit_reset=reset if limit is not None else None)
+        KeyUsage.objects.filter(key=key).update(period_start=start, period_cost=cost)
+    issue("stopped", limit=0, disabled=True)
+    found = listed(owner, acme, rf, status="limit_reached")
+    assert found == {"spent", "overspent", "nothing allowed"}
+    for key in APIKey.objects.select_related("totals").filter(disabled=False):
+        assert (key.remaining_at(now) == 0) is (key.name in found), key.name
+
+
+def test_every_check_of_hygiene_is_a_filter(owner, acme, rf, issue):
+    issue("open")
+    issue("kept", allowed_ips=["192.0.2.1"], expires_at=timezone.now() + timedelta(days=5))
+    assert listed(owner, acme, rf, hygiene="no_ip_list") == {"open"}
+    assert listed(owner, acme, rf, hygiene="never_expires") == {"open"}
+    assert listed(owner, acme, rf, hygiene="expiring") == {"kept"}
+    for check in hygiene.CHECKS:
+        listed(owner, acme, rf, hygiene=check)

@@ -11,14 +11,6 @@ from keys.networks import Address
 
 MAX_SEARCH_LENGTH = 200
 
-# So much of a secret, wherever in a text, as no label shows.
-_SECRET_PART = re.compile(
-    "|".join(
-        rf"(?<![0-9A-Za-z]){re.escape(each.prefix)}[0-9A-Za-z]{{{2 * sum(each.shown) + 1},}}"
-        for each in secrets.FORMATS.values()
-    )
-)
-
 
 class SearchForm(forms.Form):
     """What somebody looks for among keys: a part of a name, or a whole secret."""
@@ -35,7 +27,7 @@ class SearchForm(forms.Form):
     def is_sensitive(self) -> bool:
         """Whether what was typed holds so much of a secret that no URL may show it."""
         text = self.data.get("search", "").strip()
-        return len(text) > MAX_SEARCH_LENGTH or _SECRET_PART.search(text) is not None
+        return len(text) > MAX_SEARCH_LENGTH or secrets.holds_part(text)
 
 
 class AddressForm(forms.Form):

@@ -90,6 +90,14 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
         """Return the keys whose end, if they have one, is still to come."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now))
 
+    def spent(self, now: datetime) -> "APIKeyQuerySet":
+        """Return the keys of which `key.remaining_at(now)` is zero: their limit is reached."""
+        counts = Q(limit_reset=None, totals__period_start=None)
+        for reset in LimitReset:
+            start = LimitReset.period_start(reset, now)
+            counts |= Q(limit_reset=reset, totals__period_start=start)
+        return self.filter(Q(limit=0) | counts & Q(totals__period_cost__gte=F("limit")))
+
     def ordinary(self) -> "APIKeyQuerySet":
         """Return the keys that are not `key.is_management`."""
         manage = BuiltInScope.MANAGE
