@@ -4,11 +4,13 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from keys.views import (
     audit,
+    bulk,
     editing,
     home,
     issuing,
     key_changes,
     key_detail,
+    key_export,
     key_list,
     members,
     roles,
@@ -73,6 +75,8 @@ organization_urls: list[URLPattern | URLResolver] = [
     path("settings/", include(settings_urls)),
     path("keys/", key_list.key_list, name="list"),
     path("keys/search/", key_list.key_search, name="search"),
+    path("keys/export/", key_export.key_export, name="export"),
+    path("keys/bulk/", bulk.key_bulk, name="bulk"),
     path("keys/new/", issuing.key_create, name="create"),
     path("keys/<slug:identifier>/", include(key_urls)),
 ]

@@ -152,6 +152,7 @@ API = NATIVE | I3D | NETOGRAPHY | OPENROUTER | XYRA
 
 # Pages answer with a session; who is signed out goes to the sign-in page.
 PAGE = "302 200 200 200 200 404 200"
+REDIRECTS = "302 302 302 302 302 404 302"
 KEY_PAGE = "302 404 200 200 200 404 200"
 CHANGE_PAGE = "302 404 200 200 200 404 403"
 CHANGED = "302 404 302 302 302 404 403"
@@ -168,6 +169,9 @@ PAGES = {
     "GET keys:audit-export": ("302 403 403 200 200 404 200", None),
     "GET keys:list": (PAGE, None),
     "POST keys:search": ("302 302 302 302 302 404 302", {"search": "x"}),
+    "GET keys:export": (PAGE, None),
+    "GET keys:bulk": (REDIRECTS, None),
+    "POST keys:bulk": (PAGE, {"action": "revoke", "key": "x"}),
     "GET keys:create": ("302 403 200 200 200 404 403", None),
     "POST keys:create": ("302 403 200 200 200 404 403", {}),
     "GET keys:detail": (KEY_PAGE, None),

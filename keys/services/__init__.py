@@ -6,12 +6,14 @@ the input is wrong, and the model's DoesNotExist when the row is gone meanwhile.
 """
 
 from keys.services.allowed_ips import add_allowed_ip, change_allowed_ip, remove_allowed_ip
+from keys.services.bulk import change_keys, plan_change
 from keys.services.exchange import (
     ExchangeRefusedError,
     assemble_netosecret,
     exchange_request_token,
     refresh_session,
 )
+from keys.services.exports import note_export
 from keys.services.keys import (
     disable_key,
     enable_key,
@@ -65,6 +67,7 @@ __all__ = [
     "assemble_netosecret",
     "authenticate_key",
     "change_allowed_ip",
+    "change_keys",
     "create_organization",
     "create_person",
     "create_role",
@@ -79,8 +82,10 @@ __all__ = [
     "issue_key",
     "leave_organization",
     "lock_key",
+    "note_export",
     "note_grant",
     "note_password_change",
+    "plan_change",
     "reason_to_keep_owner",
     "reason_to_keep_role",
     "reason_to_keep_scope",

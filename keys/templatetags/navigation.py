@@ -28,7 +28,7 @@ class Place:
 
 
 _OF_ONE_KEY = {
-    *("create", "detail", "edit", "rotate", "retire", "first-use"),
+    *("bulk", "create", "detail", "edit", "rotate", "retire", "first-use"),
     *("disable", "enable", "revoke", "lock", "unlock"),
 }
 

@@ -1,0 +1,114 @@
+"""The list of keys as a table for spreadsheets and scripts."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpResponse, StreamingHttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from keys import services, spreadsheets
+from keys.filters import KeyListFilter, take_page
+from keys.models import APIKey
+from keys.views.base import OrganizationRequest, in_organization, visible_keys
+
+CHUNK = 500
+
+COLUMNS = (
+    *("identifier", "number", "name", "short_name", "label", "status", "workspace", "owner"),
+    *("format", "role", "scopes", "allowed_ips", "denied_ips", "server_addresses"),
+    *("created_at", "not_before", "expires_at", "revoked_at", "last_used_at", "last_address"),
+    *("accepted_requests", "refused_requests", "limit", "limit_reset", "limit_remaining"),
+    "description",
+)
+
+
+@require_GET
+@in_organization
+def key_export(request: OrganizationRequest) -> HttpResponse:
+    """All keys that the list would show for this filter, as CSV in UTF-8; never a secret.
+
+    One row a key, in the order of the list. Moments are ISO 8601 in UTC, what is unknown
+    or does not apply is empty, lists are separated by spaces. The columns, named alike in
+    every language:
+
+    - identifier, number: its names at the API; name, short_name, description: for people
+    - label: the mask of its newest secret
+    - status: active, pending, expired, disabled, locked or revoked
+    - workspace: its name; owner: an e-mail address, empty when it is the organization's
+    - format: the dialect of its secrets; role: the one that it follows; scopes: what it
+      was given, through the role too
+    - allowed_ips, denied_ips: the networks in force; server_addresses: yes or no, whether
+      it follows the organization's
+    - created_at, not_before, expires_at, revoked_at, last_used_at, last_address
+    - accepted_requests, refused_requests: ever
+    - limit, limit_reset (daily, weekly, monthly), limit_remaining: of the current period
+    """
+    filters = KeyListFilter(
+        request.GET, queryset=visible_keys(request).with_details(), request=request
+    )
+    now = timezone.now()
+    services.note_export(
+        actor=request.user,
+        organization=request.organization,
+        count=filters.qs.count(),
+        filters=filters.asked_for,
+    )
+    rows = (_row(key, now) for key in _all_keys(filters))
+    name = f"{request.organization.slug}-api-keys-{now:%Y-%m-%d}.csv"
+    return StreamingHttpResponse(
+        spreadsheets.lines(COLUMNS, rows),
+        content_type="text/csv; charset=utf-8",
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "no-store",
+        },
+    )
+
+
+def _all_keys(filters: KeyListFilter) -> Iterator[APIKey]:
+    """Yield the keys of the list by the chunk: however many there are, few are in memory."""
+    place = ""
+    while True:
+        page = take_page(filters.qs, filters.chosen_ordering, after=place, size=CHUNK)
+        yield from page.keys
+        if page.after is None:
+            return
+        place = page.after
+
+
+def _row(key: APIKey, now: datetime) -> list[Any]:
+    networks = [(row.network, row.deny) for row in key.allowed_ips.all() if row.active]
+    return [
+        key.identifier,
+        key.pk,
+        key.name,
+        key.slug,
+        key.label,
+        key.status_at(now).value,
+        key.workspace.name,
+        key.owner.email if key.owner else None,
+        key.dialect,
+        key.role.name if key.role else None,
+        " ".join(key.scope_codes),
+        " ".join(network for network, deny in networks if not deny),
+        " ".join(network for network, deny in networks if deny),
+        "yes" if key.assign_server_ips else "no",
+        key.created_at,
+        key.not_before,
+        key.expires_at,
+        key.revoked_at,
+        key.totals.last_used_at,
+        key.totals.last_address,
+        key.totals.requests,
+        key.totals.refused,
+        _amount(key.limit),
+        key.limit_reset,
+        _amount(key.remaining_at(now)),
+        key.description,
+    ]
+
+
+def _amount(amount: Any) -> str | None:
+    return None if amount is None else f"{amount:f}"
