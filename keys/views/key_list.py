@@ -1,21 +1,24 @@
 """The list of keys: narrowed, sorted, searched, by the page."""
 
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
-from keys import policy, snapshots
-from keys.filters import KeyFilter, take_page
+from keys import policy, series, snapshots
+from keys.filters import DEFAULT_ORDERING, KeyListFilter, take_page
 from keys.forms.search import SearchForm
-from keys.models import Scope, UsageBucket
+from keys.models.keys import APIKeyQuerySet, Status
+from keys.roles import Permission
 from keys.views.base import (
     OrganizationRequest,
     in_organization,
@@ -23,31 +26,36 @@ from keys.views.base import (
     render_page,
     visible_keys,
 )
-from keys.views.usage import outcomes_by_key_and_day
+from keys.views.saved_filters import SAVED_FILTERS, find_current
 
 
 @require_safe
 @in_organization
 def key_list(request: OrganizationRequest) -> HttpResponse:
     """The keys of the organization that the person may see, filtered, sorted, by the page."""
-    keys = visible_keys(request).with_details()
-    filters = KeyFilter(request.GET, queryset=keys, request=request)
-    _offer_choices(filters, request)
+    filters = KeyListFilter(request.GET, queryset=_listed_keys(request), request=request)
     page = take_page(
         filters.qs,
         filters.chosen_ordering,
         after=request.GET.get("after", ""),
         before=request.GET.get("before", ""),
     )
-    now = timezone.now()
-    buckets = policy.visible(request.user, UsageBucket.objects.filter(key__in=page.keys))
-    days = outcomes_by_key_and_day(buckets, now)
+    lines = series.sparklines(actor=request.user, keys=page.keys, now=timezone.now())
+    current = find_current(request.GET.dict())
     context = {
         "filters": filters,
-        "chips": _chips(filters, request),
+        "saved_filters": [(each, each is current) for each in SAVED_FILTERS],
+        "chips": [] if current else _chips(filters, request),
+        "headings": _headings(request),
         "query": query_without(request, without=("after", "before")),
         "page": page,
-        "rows": [(key, days[key.pk]) for key in page.keys],
+        "rows": [(key, lines[key.pk]) for key in page.keys],
+        "shows_owners": any(key.owner_id != request.user.pk for key in page.keys),
+        "may_change_some": any(key.may_change_apikey for key in page.keys),
+        "may_revoke_some": any(key.may_delete_apikey for key in page.keys),
+        "emptiness": None if page.keys else _explain_emptiness(request, filters),
+        "among_revoked": _among_revoked(request),
+        "base_url": request.build_absolute_uri("/").rstrip("/"),
     }
     is_swap = request.htmx and not request.htmx.history_restore_request
     template = "keys/apikey_results.html" if is_swap else "keys/apikey_list.html"
@@ -67,8 +75,10 @@ def key_search(request: OrganizationRequest) -> HttpResponse:
     parameters = {
         name: str(value).strip()
         for name, value in request.POST.items()
-        if value and name in KeyFilter.base_filters
+        if value and name in KeyListFilter.base_filters
     }
+    if parameters.get("ordering") == DEFAULT_ORDERING:
+        del parameters["ordering"]
     if form.is_sensitive:
         parameters.pop("search", None)
         messages.warning(
@@ -79,20 +89,46 @@ def key_search(request: OrganizationRequest) -> HttpResponse:
     return redirect(f"{url}?{urlencode(parameters)}" if parameters else url)
 
 
-def _offer_choices(filters: KeyFilter, request: OrganizationRequest) -> None:
-    """Narrow what the filter offers to this organization."""
-    fields = filters.form.fields
-    fields["workspace"].queryset = policy.visible(
-        request.user, request.organization.workspaces.all()
-    )
-    scopes = policy.visible(request.user, Scope.objects.available_to(request.organization))
-    codes = scopes.values_list("code", flat=True)
-    fields["scope"].widget = forms.Select(
-        choices=[("", _("Any")), *((code, code) for code in codes)]
+@dataclass(frozen=True)
+class Heading:
+    """A column's heading: its link sorts by the column, or turns the order around."""
+
+    label: str | Promise
+    # As `aria-sort` says it; empty: the list is in another order.
+    direction: str = ""
+    query: str = ""
+
+
+# Column -> its label and its two orders, the one that people want first in front.
+_SORTABLE = {
+    "name": (gettext_lazy("Key"), "name", "-name"),
+    "last_used": (gettext_lazy("Last used"), "-last_used_at", "last_used_at"),
+    "expires": (gettext_lazy("Expires"), "expires_at", "-expires_at"),
+}
+
+
+def _headings(request: HttpRequest) -> dict[str, Heading]:
+    rest = query_without(request, without=("after", "before", "ordering"))
+    chosen = request.GET.get("ordering", "")
+    headings = {}
+    for column, (label, first, second) in _SORTABLE.items():
+        is_sorted = chosen in (first, second)
+        direction = ("descending" if chosen.startswith("-") else "ascending") if is_sorted else ""
+        order = urlencode({"ordering": second if chosen == first else first})
+        headings[column] = Heading(label, direction, f"{rest}&{order}" if rest else order)
+    return headings
+
+
+def _listed_keys(request: OrganizationRequest) -> APIKeyQuerySet:
+    """Return the visible keys with what a row shows, in few queries, and may be done to them."""
+    keys = visible_keys(request).select_related("organization", "workspace", "owner", "role")
+    keys = keys.select_related("totals").prefetch_related("scopes", "allowed_ips", "secrets")
+    return policy.with_permissions(
+        request.user, keys, Permission.CHANGE_APIKEY, Permission.DELETE_APIKEY
     )
 
 
-def _chips(filters: KeyFilter, request: HttpRequest) -> list[dict[str, str]]:
+def _chips(filters: KeyListFilter, request: HttpRequest) -> list[dict[str, str]]:
     """Return each filter in use, in words, with the query string of the list without it."""
     chips = []
     for name, value in filters.form.cleaned_data.items():
@@ -104,6 +140,21 @@ def _chips(filters: KeyFilter, request: HttpRequest) -> list[dict[str, str]]:
         query = query_without(request, without=(name, "after", "before"))
         chips.append({"label": label, "query": query})
     return chips
+
+
+def _explain_emptiness(request: OrganizationRequest, filters: KeyListFilter) -> str:
+    """Say why the list is empty: "unmatched", "revoked" (all are), or "none" there are."""
+    if filters.is_narrowed:
+        return "unmatched"
+    return "revoked" if visible_keys(request).exists() else "none"
+
+
+def _among_revoked(request: HttpRequest) -> str:
+    """Return the query string that looks for the same among revoked keys; empty: it does."""
+    if request.GET.get("status"):
+        return ""
+    rest = query_without(request, without=("after", "before", "status"))
+    return f"{rest}&status={Status.REVOKED}"
 
 
 def _open_by_secret(request: OrganizationRequest, secret: str) -> HttpResponse:

@@ -105,15 +105,35 @@ if (passkeyHint && /^[\d.]+$|^\[/.test(location.hostname)) {
   document.querySelector("#passkey_login").disabled = true;
 }
 
+// Single keys are shortcuts, unless somebody switched that off: who dictates hits them unawares.
+const hasShortcuts = () => {
+  try {
+    return localStorage.getItem("shortcuts") !== "off";
+  } catch {
+    return true;
+  }
+};
+
+document.querySelectorAll("[data-shortcuts-switch]").forEach((box) => {
+  box.checked = hasShortcuts();
+  box.addEventListener("change", () => {
+    try {
+      localStorage.setItem("shortcuts", box.checked ? "on" : "off");
+    } catch {
+      box.checked = true;
+    }
+  });
+});
+
 document.addEventListener("keydown", (event) => {
-  const isTyping = event.target.closest("input, textarea, select, [contenteditable]");
-  if (isTyping || event.ctrlKey || event.metaKey || event.altKey) {
+  const isTyping = event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]");
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey || !hasShortcuts()) {
     return;
   }
   const target = document.querySelector(`[data-shortcut="${CSS.escape(event.key)}"]`);
   if (target) {
     event.preventDefault();
-    if (target.matches("a")) {
+    if (target.matches("a, button")) {
       target.click();
     } else {
       target.focus();
