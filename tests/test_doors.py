@@ -179,6 +179,7 @@ PAGES = {
     "POST keys:edit": (CHANGE_PAGE, {}),
     "GET keys:rotate": ("302 404 200 403 403 404 403", None),
     "POST keys:rotate": ("302 404 200 403 403 404 403", {"overlap": "0"}),
+    "GET keys:first-use": (KEY_PAGE, None),
     "GET keys:disable": (CHANGE_PAGE, None),
     "POST keys:disable": (CHANGED, {}),
     "GET keys:enable": (CHANGE_PAGE, None),

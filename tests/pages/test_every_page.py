@@ -88,9 +88,10 @@ def pages_of(key) -> list[str]:
         f"{home}keys/?status=disabled&unused=true",
         f"{home}keys/?search=nothing-like-this&workspace=x",
         f"{home}keys/new/",
+        f"{home}keys/new/?template=management",
         one,
         f"{one}?address=192.0.2.9",
-        *(f"{one}{page}/" for page in ("edit", "rotate", "disable", "enable", "revoke")),
+        *(f"{one}{page}/" for page in ("edit", "rotate", "first-use", "disable", "enable", "revoke")),
         f"{home}keys/{revoked.identifier}/",
     ]
 

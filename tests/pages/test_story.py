@@ -86,12 +86,11 @@ def test_copied_secret_and_lines_are_whole_while_hidden(visit, developer, key):
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     secret = page.evaluate("navigator.clipboard.readText()")
     assert verdict_on(secret) is Code.VALID
-    page.get_by_role("button", name="Copy this line").first.click()
+    page.get_by_role("button", name="Copy this code").first.click()
     expect(page.get_by_role("button", name="Copied").nth(1)).to_be_attached()
-    line = page.evaluate("navigator.clipboard.readText()")
-    assert line.startswith("curl ")
-    assert f"Bearer {secret}" in line
-    assert line.endswith("/v1/auth")
+    code = page.evaluate("navigator.clipboard.readText()")
+    assert code.startswith(f"export KEYHAVEN_API_KEY={secret}\ncurl ")
+    assert code.endswith('/v1/api-keys"')
 
 
 def test_reload_and_back_show_no_secret_and_issue_no_second_key(visit, developer, acme):
@@ -183,7 +182,7 @@ def test_own_address_is_added_by_a_button(visit, developer, acme):
     field = page.get_by_label("Allowed IPs")
     field.fill("192.0.2.0/24")
     for _press in range(2):
-        page.get_by_role("button", name="Add it").click()
+        page.get_by_role("button", name="Use my address").click()
     expect(field).to_have_value("192.0.2.0/24\n127.0.0.1\n")
 
 
