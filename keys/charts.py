@@ -146,12 +146,17 @@ def round_up(number: int) -> int:
         step *= 10
 
 
-def curve_of(values: Sequence[int], top: int) -> str:
-    """Return values at equal distances as the points of an SVG line in 100 by 100."""
-    width = 100 / max(len(values), 1)
+def curve_of(slots: Sequence[Slot], top: int, since: datetime | None = None) -> str:
+    """Return the requests of slots as the points of an SVG line in 100 by 100.
+
+    It begins with the slot of the moment `since`: before, there was nothing to count.
+    """
+    width = 100 / max(len(slots), 1)
+    ends = [*(slot.start for slot in slots[1:]), None]
     return " ".join(
-        f"{_round((index + 0.5) * width)},{_round(100 - 100 * value / (top or 1))}"
-        for index, value in enumerate(values)
+        f"{_round((index + 0.5) * width)},{_round(100 - 100 * slot.total / (top or 1))}"
+        for index, (slot, end) in enumerate(zip(slots, ends, strict=True))
+        if since is None or end is None or end > since
     )
 
 

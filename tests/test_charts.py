@@ -267,7 +267,13 @@ class TestSecretCurves:
         ]
 
     def test_a_line_runs_through_the_middle_of_its_slots(self):
-        assert charts.curve_of([0, 5, 10], 10) == "16.67,100 50,50 83.33,0"
+        found = [Slot(NOW + DAY * day, {"VALID": 5 * day}) for day in range(3)]
+        assert charts.curve_of(found, 10) == "16.67,100 50,50 83.33,0"
+
+    def test_a_line_begins_where_its_secret_was_made(self):
+        found = [Slot(NOW + DAY * day, {"VALID": 5 * day}) for day in range(3)]
+        assert charts.curve_of(found, 10, NOW + DAY * 1.5) == "50,50 83.33,0"
+        assert charts.curve_of(found, 10, NOW + DAY * 9) == "83.33,0"
 
     @pytest.mark.parametrize("use", [{}, {"only": {}}])
     def test_without_use_there_are_axes_and_a_sentence(self, use):

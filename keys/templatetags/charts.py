@@ -113,7 +113,7 @@ def secret_curves(
     return {
         "heading_id": heading_id,
         "curves": [
-            (secret, charts.curve_of([slot.total for slot in each], top), total, age)
+            (secret, charts.curve_of(each, top, secret.created_at), total, age)
             for age, ((secret, each), total) in enumerate(
                 zip(reversed(curves), reversed(totals), strict=True)
             )
