@@ -13,6 +13,7 @@ from keys.services.exchange import (
     exchange_request_token,
     refresh_session,
 )
+from keys.services.explaining import Explanation, explain_secret, find_secret
 from keys.services.exports import note_export
 from keys.services.keys import (
     disable_key,
@@ -30,6 +31,7 @@ from keys.services.members import (
     remove_member,
     update_member,
 )
+from keys.services.narrowing import narrow_key
 from keys.services.organizations import (
     create_organization,
     resume_organization,
@@ -58,6 +60,7 @@ from keys.services.workspaces import (
 
 __all__ = [
     "ExchangeRefusedError",
+    "Explanation",
     "SessionTokens",
     "Verdict",
     "add_allowed_ip",
@@ -79,9 +82,12 @@ __all__ = [
     "disable_key",
     "enable_key",
     "exchange_request_token",
+    "explain_secret",
+    "find_secret",
     "issue_key",
     "leave_organization",
     "lock_key",
+    "narrow_key",
     "note_export",
     "note_grant",
     "note_password_change",

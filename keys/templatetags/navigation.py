@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from keys import policy
 from keys.models import Organization
 from keys.roles import Permission
+from keys.templatetags.policy import may
 
 register = template.Library()
 
@@ -28,11 +29,14 @@ class Place:
 
 
 _OF_ONE_KEY = {
-    *("bulk", "create", "detail", "edit", "rotate", "retire", "first-use"),
+    *("bulk", "create", "detail", "edit", "rotate", "retire", "first-use", "quiet"),
+    *("limits", "access", "rotation", "activity", "key-audit", "danger", "print"),
+    *("allowed-ip-remove", "allowed-ip-switch"),
     *("disable", "enable", "revoke", "lock", "unlock"),
 }
 
 SETTINGS = (
+    Place("settings", _("Organization"), "building-office-2"),
     Place("members", _("Members"), "users", frozenset({"leave", "member-edit", "member-remove"})),
     Place(
         "roles",
@@ -68,6 +72,8 @@ SETTINGS = (
 TABS = (
     Place("overview", _("Overview"), "squares-2x2"),
     Place("list", _("API keys"), "key", frozenset(_OF_ONE_KEY)),
+    Place("hygiene", _("Hygiene"), "sparkles", frozenset({"hygiene-check"})),
+    Place("explain", _("Explain"), "question-mark-circle"),
     Place(
         "audit",
         _("Audit trail"),
@@ -115,7 +121,7 @@ def _offered(context: Context, places: tuple[Place, ...]) -> list[dict]:
     return [
         {"place": place, "current": _currency(place, here)}
         for place in places
-        if place.permission is None or policy.allows(request.user, place.permission, organization)
+        if place.permission is None or may(context, place.permission, organization)
     ]
 
 

@@ -1,6 +1,8 @@
 """Try and explain: what would become of a request, check by check."""
 
+from django.contrib import messages
 from django.http import HttpResponse
+from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -21,6 +23,8 @@ def explain(request: OrganizationRequest) -> HttpResponse:
 
     A link may ask too (`?key=…&address=…`), but never about a whole secret.
     """
+    if request.method != "POST" and ExplainForm(request.GET).is_sensitive:
+        return _warn_of_address(request)
     form = _read(request)
     explanation = _explain(request, form)
     return render_page(request, "keys/explain.html", {"form": form, "explanation": explanation})
@@ -30,22 +34,22 @@ def _read(request: OrganizationRequest) -> ExplainForm:
     if request.method == "POST":
         return ExplainForm(request.POST)
     is_asked = {"key", "address"} <= request.GET.keys()
-    form = ExplainForm(
+    return ExplainForm(
         request.GET if is_asked else None,
         initial={"key": request.GET.get("key", ""), "address": request.client_address},
     )
-    given = ExplainForm(request.GET)
-    if given.is_sensitive:
-        form = ExplainForm(request.GET)
-        form.add_error(
-            "key",
-            _(
-                "That looks like a secret, and it came as part of the page's address, which "
-                "browsers keep. Consider rotating it, and paste it here instead."
-            ),
-        )
-        form.forget_key()
-    return form
+
+
+def _warn_of_address(request: OrganizationRequest) -> HttpResponse:
+    """Go to the empty form: nothing repeats a secret that came in the page's address."""
+    messages.warning(
+        request,
+        _(
+            "That was a secret in the page's address, which browsers and perhaps logs keep. "
+            "Consider rotating that key, and paste secrets into the form instead."
+        ),
+    )
+    return redirect("keys:explain", request.organization.slug)
 
 
 def _explain(request: OrganizationRequest, form: ExplainForm) -> Explanation | None:

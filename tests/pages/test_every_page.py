@@ -82,6 +82,12 @@ def pages_of(key) -> list[str]:
     one = f"{home}keys/{key.identifier}/"
     return [
         home,
+        f"{home}?range=1h",
+        f"{home}hygiene/",
+        *(f"{home}hygiene/{check}/" for check in ("never_expires", "no_ip_list", "idle")),
+        f"{home}audit/",
+        f"{home}audit/?action=role.deleted&door=window",
+        f"{home}settings/",
         f"{home}settings/server-addresses/",
         f"{home}settings/shared-secret/",
         f"{home}keys/",
@@ -90,8 +96,19 @@ def pages_of(key) -> list[str]:
         f"{home}keys/new/",
         f"{home}keys/new/?template=management",
         one,
-        f"{one}?address=192.0.2.9",
-        *(f"{one}{page}/" for page in ("edit", "rotate", "first-use", "disable", "enable", "revoke")),
+        f"{one}?range=24h",
+        *(
+            f"{one}{page}/"
+            for page in ("limits", "access", "rotation", "activity", "audit", "danger", "print")
+        ),
+        f"{one}access/?address=192.0.2.9",
+        f"{one}secrets/{key.secrets.last().pk}/retire/",
+        f"{home}explain/",
+        f"{home}explain/?key={key.identifier}&address=192.0.2.9&scopes=orders:read",
+        *(
+            f"{one}{page}/"
+            for page in ("edit", "rotate", "first-use", "disable", "enable", "revoke")
+        ),
         f"{home}keys/{revoked.identifier}/",
     ]
 
