@@ -8,6 +8,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
+from keys.models import APIKey
+from keys.services.narrowing import Narrow
+
 register = template.Library()
 
 
@@ -76,3 +79,9 @@ def check_count(check: str, count: int) -> str:
     """Say how many keys fail a check."""
     wording = WORDINGS[check]
     return str(wording.counted % count) if count else str(wording.none)
+
+
+@register.simple_tag
+def lost_scopes(change: Narrow, key: APIKey) -> list[str]:
+    """Return the scopes that a key loses by a change that looked at it."""
+    return change.unused[key.pk]
