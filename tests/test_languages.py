@@ -1,8 +1,16 @@
 """People are answered in their language, programs always in English."""
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import polib
 import pytest
+from django.conf import settings
+from django.utils import translation
 
 from keys.api.openapi import build_document
+from tests.test_audit import dump, story  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.django_db
 
@@ -65,3 +73,33 @@ def test_error_in_a_form_is_in_german_and_the_same_error_at_the_api_is_not(
     client.force_login(owner)
     page = client.post("/organizations/acme/keys/new/", {"name": ""}, **GERMAN)
     assert "Dieses Feld ist erforderlich." in page.text
+
+
+def test_nothing_is_stored_in_the_language_of_who_wrote_it(story):  # noqa: F811 (the fixture)
+    with translation.override("de"):
+        for _action, _actor, call in story[1]:
+            call()
+    stored = set(texts_in(json.loads(dump())))
+    assert "Backend" in stored
+    assert stored & german_texts() == set()
+
+
+def german_texts() -> set[str]:
+    """Return what only German says: every text of the catalogue that is no English one too."""
+    folder = Path(settings.LOCALE_PATHS[0]) / "de" / "LC_MESSAGES"
+    entries = list(polib.mofile(folder / "django.mo"))
+    german = {text for entry in entries for text in [entry.msgstr, *entry.msgstr_plural.values()]}
+    return german - {text for entry in entries for text in (entry.msgid, entry.msgid_plural)}
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Yield every text of what JSON holds."""
+    match value:
+        case str():
+            yield value
+        case list():
+            for each in value:
+                yield from texts_in(each)
+        case dict():
+            for each in value.values():
+                yield from texts_in(each)
