@@ -148,7 +148,7 @@ class TestKeys:
         assert everything.count('class="field-at') == 2
 
     def test_moments_are_shown_with_their_zone(self, as_staff, key):
-        assert " UTC" in as_staff.get(page("apikey_changelist")).text
+        assert " UTC" in as_staff.get(page("apikey_change", key.pk)).text
 
     @pytest.mark.parametrize(
         "term",

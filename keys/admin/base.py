@@ -162,6 +162,7 @@ class PolicyAdmin(admin.ModelAdmin):
 class ReadOnlyInline(admin.TabularInline):
     """Shows parts of a row to whoever may see them; nothing changes here."""
 
+    template = "admin/keys/read_only_inline.html"
     extra = 0
     can_delete = False
     show_change_link = False

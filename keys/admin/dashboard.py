@@ -13,7 +13,6 @@ from django.utils.translation import gettext as _
 
 from keys import policy
 from keys.admin.counting import Count, count_up_to
-from keys.admin.reports import REPORTS
 from keys.admin.rows import owner_gone, visible_people
 from keys.models import APIKey, AuditEvent, Organization, UsageBucket, User
 from keys.models.keys import Status
@@ -59,7 +58,6 @@ def context(actor: User) -> dict[str, Any]:
         "spikes": _spikes(actor, now),
         "numbers": [*_sizes(actor, keys), *_judgements(actor, now)],
         "events": list(events[:EVENTS_SHOWN]),
-        "reports": REPORTS,
     }
 
 

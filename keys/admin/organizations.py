@@ -147,6 +147,7 @@ class MembershipInline(admin.TabularInline):
     model = Membership
     form = MembershipForm
     formset = MembershipFormSet
+    template = "admin/keys/membership_inline.html"
     extra = 0
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
@@ -198,7 +199,7 @@ class OrganizationAdmin(ButtonAdmin):
     list_filter = (SuspensionFilter,)
     search_fields = ("=id", "name", "slug", "members__email")
     search_help_text = _("Number, name, short name, person.")
-    readonly_fields = ("state_badge", "created_at", "keys_link", "trail")
+    readonly_fields = ("state_badge", "created_at", "keys_link")
     buttons = (
         Button(
             name="suspend",
@@ -252,7 +253,7 @@ class OrganizationAdmin(ButtonAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if obj is None:
             return ("name", "slug", "owner")
-        return ("name", "slug", "state_badge", "created_at", "keys_link", "trail")
+        return ("name", "slug", "state_badge", "created_at", "keys_link")
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[type]:
         return [MembershipInline, WorkspaceInline, ServerAddressInline] if obj else []
@@ -281,10 +282,3 @@ class OrganizationAdmin(ButtonAdmin):
         # Not how many: of a large organization that is a long count, for a column.
         address = reverse("admin:keys_apikey_changelist", query={"organization": organization.pk})
         return format_html('<a href="{}">{}</a>', address, gettext("Show its keys"))
-
-    @admin.display(description=_("audit trail"))
-    def trail(self, organization: Organization) -> str:
-        address = reverse(
-            "admin:keys_auditevent_changelist", query={"organization": organization.pk}
-        )
-        return format_html('<a href="{}">{}</a>', address, gettext("What happened in it"))

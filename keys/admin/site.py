@@ -23,6 +23,8 @@ class StaffSite(admin.AdminSite):
     site_header = _("Keyhaven staff")
     site_title = _("Keyhaven staff")
     index_title = _("Installation")
+    # The lists are tabs of every page.
+    enable_nav_sidebar = False
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         return [
