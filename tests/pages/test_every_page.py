@@ -73,6 +73,12 @@ def lived_in(owner, admin, acme):
     }.items():
         key = services.issue_key(actor=owner, organization=acme, name=name, owner=None)
         APIKey.objects.filter(pk=key.pk).update(**changes)
+    scope = services.create_scope(actor=owner, organization=acme, code="orders:read")
+    services.create_role(actor=owner, organization=acme, name="w" * 60, scopes=[scope])
+    services.create_workspace(actor=owner, organization=acme, name="W" * 120)
+    services.add_server_address(
+        actor=owner, organization=acme, network="2001:db8:1234:5678::/64", comment="c" * 200
+    )
     return busy
 
 
@@ -88,11 +94,13 @@ def pages_of(key) -> list[str]:
         f"{home}audit/",
         f"{home}audit/?action=role.deleted&door=window",
         f"{home}settings/",
-        f"{home}settings/server-addresses/",
+        *settings_of(key.organization),
         f"{home}settings/shared-secret/",
         f"{home}keys/",
         f"{home}keys/?status=disabled&unused=true",
         f"{home}keys/?search=nothing-like-this&workspace=x",
+        f"{home}keys/?status=revoked&ordering=name",
+        f"{home}keys/?hygiene=no_ip_list",
         f"{home}keys/new/",
         f"{home}keys/new/?template=management",
         one,
@@ -110,6 +118,31 @@ def pages_of(key) -> list[str]:
             for page in ("edit", "rotate", "first-use", "disable", "enable", "revoke")
         ),
         f"{home}keys/{revoked.identifier}/",
+    ]
+
+
+def settings_of(organization) -> list[str]:
+    """Return the pages of an organization's settings that are about its rows."""
+    role, scope = organization.roles.get(), organization.scopes.get()
+    workspace = organization.workspaces.get(is_default=False)
+    member = organization.memberships.get(is_owner=False)
+    address = organization.server_addresses.get()
+    return [
+        f"/organizations/{organization.slug}/settings/{page}/"
+        for page in (
+            *(
+                "members",
+                "members/leave",
+                f"members/{member.pk}/edit",
+                f"members/{member.pk}/remove",
+            ),
+            *("roles", "roles/new", f"roles/{role.pk}/edit", f"roles/{role.pk}/delete"),
+            *("scopes/new", f"scopes/{scope.pk}/edit", f"scopes/{scope.pk}/delete"),
+            *("workspaces", f"workspaces/{workspace.pk}/edit", f"workspaces/{workspace.pk}/delete"),
+            "server-addresses",
+            f"server-addresses/{address.pk}/edit",
+            f"server-addresses/{address.pk}/remove",
+        )
     ]
 
 
@@ -174,6 +207,8 @@ def test_pages_have_no_barrier(visit, owner, lived_in, scheme, width):
         found += violations(page)
     page.goto(f"/organizations/acme/keys/{lived_in.identifier}/")
     page.get_by_text("Show as a table").click()
+    found += violations(page)
+    page.goto(f"/organizations/acme/keys/{lived_in.identifier}/danger/")
     page.get_by_role("link", name="Revoke…").click()
     page.get_by_role("button", name="Revoke for good").wait_for()
     found += violations(page)
