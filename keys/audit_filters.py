@@ -63,6 +63,7 @@ ACTIONS: list[tuple[str | Promise, list[tuple[str, str | Promise]]]] = [
             ("workspace.updated", _("Workspace changed")),
             ("workspace.deleted", _("Workspace deleted")),
             ("serveraddress.created", _("Server address added")),
+            ("serveraddress.updated", _("Server address changed")),
             ("serveraddress.deleted", _("Server address removed")),
         ],
     ),

@@ -55,6 +55,7 @@ _SENTENCES = {
     "membership.updated": gettext_lazy("{actor} changed the membership of {object}"),
     "membership.deleted": gettext_lazy("{actor} removed the member {object}"),
     "serveraddress.created": gettext_lazy("{actor} added the server address {object}"),
+    "serveraddress.updated": gettext_lazy("{actor} changed the server address {object}"),
     "serveraddress.deleted": gettext_lazy("{actor} removed the server address {object}"),
     "user.created": gettext_lazy("{actor} created the account {object}"),
     "user.updated": gettext_lazy("{actor} changed the account {object}"),
