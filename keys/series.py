@@ -1,6 +1,7 @@
 """How keys were used, over time: what charts draw. All moments are UTC.
 
 Each answer takes a bounded number of queries, and holds no more than the actor may see.
+Hours are put together here, not by the database: SQLite would call back for each row.
 """
 
 from collections import defaultdict
@@ -12,7 +13,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Count, Max, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce, TruncDay, TruncHour
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from keys import policy
@@ -130,8 +131,7 @@ def outcomes(*, actor: Actor, keys: QuerySet[APIKey], span: Range, now: datetime
         rows = minutes.values_list("minute", "outcome")
     else:
         hours = UsageBucket.objects.filter(key__in=visible, hour__gte=since)
-        truncate = TruncDay if span is Range.MONTH else TruncHour
-        rows = hours.values_list(truncate("hour"), "outcome")
+        rows = hours.values_list("hour", "outcome")
     for moment, outcome, requests in rows.order_by().annotate(Sum("requests")):
         _add(slots, span.step, moment, outcome, requests)
     return slots
@@ -142,9 +142,9 @@ def sparklines(*, actor: Actor, keys: Iterable[APIKey], now: datetime) -> dict[i
     found = {key.pk: _empty_slots(Range.MONTH.span, _DAY, now) for key in keys}
     buckets = policy.visible(actor, UsageBucket.objects.filter(key__in=list(found)))
     since = _first_start(Range.MONTH.span, _DAY, now)
-    rows = buckets.filter(hour__gte=since).values_list("key", TruncDay("hour"), "outcome")
-    for pk, day, outcome, requests in rows.order_by().annotate(Sum("requests")):
-        _add(found[pk], _DAY, day, outcome, requests)
+    rows = buckets.filter(hour__gte=since).values_list("key", "hour", "outcome")
+    for pk, hour, outcome, requests in rows.order_by().annotate(Sum("requests")):
+        _add(found[pk], _DAY, hour, outcome, requests)
     return found
 
 
@@ -160,7 +160,7 @@ def by_secret(
     since = _first_start(days * _DAY, step, now)
     buckets = policy.visible(actor, UsageBucket.objects.filter(key=key, hour__gte=since))
     used: dict[int, list[Slot]] = defaultdict(lambda: _empty_slots(days * _DAY, step, now))
-    rows = buckets.values_list("secret", TruncHour("hour"), "outcome")
+    rows = buckets.values_list("secret", "hour", "outcome")
     for pk, hour, outcome, requests in rows.order_by().annotate(Sum("requests")):
         _add(used[pk], step, hour, outcome, requests)
     secrets = policy.visible(actor, key.secrets.order_by("pk"))
@@ -271,12 +271,11 @@ def _still_works(secret: KeySecret, now: datetime) -> bool:
 
 def _costs(key: APIKey, start: datetime, step: timedelta) -> dict[datetime, Decimal]:
     """Return what counted against the limit, by the beginning of each step."""
-    column = TruncHour("hour") if step == _HOUR else TruncDay("hour")
-    rows = UsageBucket.objects.filter(key=key, hour__gte=start).order_by().values_list(column)
-    return {
-        moment: cost + byok_cost if key.include_byok_in_limit else cost
-        for moment, cost, byok_cost in rows.annotate(Sum("cost"), Sum("byok_cost"))
-    }
+    hours = UsageBucket.objects.filter(key=key, hour__gte=start).order_by().values_list("hour")
+    costs: dict[datetime, Decimal] = defaultdict(Decimal)
+    for hour, cost, byok_cost in hours.annotate(Sum("cost"), Sum("byok_cost")):
+        costs[_floor(hour, step)] += cost + byok_cost if key.include_byok_in_limit else cost
+    return costs
 
 
 def _cumulate(
