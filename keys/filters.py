@@ -253,12 +253,14 @@ class KeyListFilter(KeyFilter):
         return queryset if self.form.cleaned_data.get("status") else queryset.live()
 
     def search_condition(self, value: str) -> Q:
-        """Find also by number, by the owner, and by the last four characters of a secret.
+        """Find also by number, the owner's address, and the last four characters of a secret.
 
-        Of these four, labels show the last ones.
+        Of these four, labels show the last ones. An address is what holds an `@`.
         """
         value = value.replace("…", "...")
-        condition = super().search_condition(value) | Q(owner__email__icontains=value)
+        condition = super().search_condition(value)
+        if "@" in value:
+            condition |= Q(owner__email__icontains=value)
         number = value.removeprefix("#")
         if _NUMBER.fullmatch(number):
             condition |= Q(pk=int(number))

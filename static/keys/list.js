@@ -58,6 +58,14 @@ document.addEventListener("click", (event) => {
   }
 });
 
+// What was applied shows behind the panel.
+document.querySelector("#filter")?.addEventListener("submit", () => {
+  const panel = document.querySelector("#filters");
+  if (panel.matches(":popover-open")) {
+    panel.hidePopover();
+  }
+});
+
 // Where the saved filters scroll, the one in use is in sight.
 function showCurrentFilter() {
   const strip = document.querySelector(".saved");
