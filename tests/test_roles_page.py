@@ -236,7 +236,8 @@ class TestRoles:
         assert {key.name for key in change.keys.rows} == {"Till", "Abacus"}
         assert [member.user for member in change.people.rows] == [clara]
         assert [use.key for use in change.missed.rows] == [till]
-        assert "Keys that change at once: 2. People: 1." in reply.text
+        assert "2 keys change at once." in reply.text
+        assert "What 1 person may do changes at once." in reply.text
         assert "In use: these will be refused" in reply.text
         assert "Typed" in reply.text
         assert {scope.code for scope in clerk.scopes.all()} == {"orders:read", "bills:pay"}

@@ -42,7 +42,5 @@ def reason_to_keep_workspace(workspace: Workspace) -> str:
     if workspace.api_keys.filter(revoked_at=None).exists():
         return _("Keys are in this workspace; it cannot be deleted before they are moved.")
     if workspace.api_keys.exists():
-        return _(
-            "Revoked keys are in this workspace; it cannot be deleted, as their history says so."
-        )
+        return _("Revoked keys are in this workspace; it cannot be deleted while they are kept.")
     return ""

@@ -1,0 +1,140 @@
+"""The settings in a browser: people, roles, workspaces and server addresses, start to end."""
+
+import re
+
+import pytest
+
+from keys import services
+from keys.models import Role
+from tests.conftest import PASSWORD
+from tests.pages.conftest import IS_REQUIRED
+
+if not IS_REQUIRED:
+    pytest.importorskip("playwright", reason="Playwright is in the browser lock only.")
+
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SETTINGS = "/organizations/acme/settings/"
+
+
+def say_yes(page, has_scripts, question, button):
+    """Answer the question of what was just pressed: a dialog, or a page without scripts."""
+    place = page.get_by_role("dialog") if has_scripts else page.locator("main")
+    expect(place.get_by_role("heading", name=question)).to_be_visible()
+    place.get_by_role("button", name=button, exact=True).click()
+
+
+@pytest.mark.parametrize(
+    ("has_scripts", "width", "scheme"),
+    [(True, 1280, "light"), (False, 360, "dark")],
+    ids=["scripts-wide", "no-scripts-narrow"],
+)
+def test_admin_arranges_an_organization(visit, admin, stranger, acme, has_scripts, width, scheme):
+    page = visit(width=width, java_script_enabled=has_scripts, color_scheme=scheme)
+    page.get_by_label("Email").fill(admin.email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.get_by_role("link", name="Settings").click()
+
+    page.get_by_role("link", name="Roles and scopes").click()
+    page.get_by_role("link", name="Define the first scope").click()
+    page.get_by_label("Code").fill("Orders:Read")
+    page.get_by_role("button", name="Define scope").click()
+    expect(page.get_by_text("did you mean orders:read?").first).to_be_visible()
+    page.get_by_label("Code").fill("orders:read")
+    page.get_by_role("button", name="Define scope").click()
+    page.get_by_role("link", name="New role").click()
+    page.get_by_label("Name", exact=True).fill("clerk")
+    page.get_by_role("checkbox", name="READ See keys").check()
+    page.get_by_role("checkbox", name="orders:read").check()
+    page.get_by_role("button", name="Define role").click()
+    expect(page.get_by_text("The role “clerk” has the number 10.")).to_be_visible()
+    clerk = Role.objects.get(name="clerk")
+    services.issue_key(actor=admin, organization=acme, name="Till", owner=None, role=clerk)
+
+    page.get_by_role("link", name="Members").click()
+    page.get_by_label("E-mail address").fill("nobody@nowhere.example")
+    page.get_by_role("combobox", name="Role").select_option("clerk")
+    page.get_by_role("button", name="Add member").click()
+    expect(page.get_by_text("Nothing was saved yet")).to_be_visible()
+    page.get_by_label("E-mail address").fill(stranger.email)
+    page.get_by_role("button", name="Add member").click()
+    row = page.get_by_role("row").filter(has_text=stranger.email)
+    expect(row).to_contain_text("clerk")
+
+    page.get_by_role("link", name="Roles and scopes").click()
+    page.get_by_role("link", name="Edit clerk").click()
+    page.get_by_role("checkbox", name="orders:read").uncheck()
+    page.get_by_role("button", name="Save changes").click()
+    expect(page.get_by_text("1 key changes at once.")).to_be_visible()
+    expect(page.get_by_role("link", name="Till")).to_be_visible()
+    page.get_by_label("Yes, change this for all of them").check()
+    page.get_by_role("button", name="Save changes").click()
+    expect(page.get_by_text("The role “clerk” was saved.")).to_be_visible()
+    page.get_by_role("link", name="Delete… clerk").click()
+    place = page.get_by_role("dialog") if has_scripts else page.locator("main")
+    expect(place.get_by_text("cannot be deleted before they have another")).to_be_visible()
+    place.get_by_role("link", name="Back", exact=True).click()
+    page.get_by_role("link", name="Delete… orders:read").click()
+    say_yes(page, has_scripts, "Delete the scope “orders:read”?", "Delete scope")
+    expect(page.get_by_text("The scope orders:read is deleted.")).to_be_visible()
+
+    page.get_by_role("link", name="Members").click()
+    page.get_by_role("link", name=f"Remove… {stranger.email}").click()
+    say_yes(page, has_scripts, f"Remove {stranger.email}?", "Remove")
+    expect(page.get_by_text(f"{stranger.email} is no longer a member.")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("has_scripts", "width"),
+    [(False, 1280), (True, 360)],
+    ids=["no-scripts-wide", "scripts-narrow"],
+)
+def test_admin_keeps_workspaces_and_server_addresses(visit, admin, acme, has_scripts, width):
+    page = visit(
+        f"{SETTINGS}workspaces/", person=admin, width=width, java_script_enabled=has_scripts
+    )
+    page.get_by_label("Name", exact=True).fill("Lab")
+    page.get_by_role("button", name="Add workspace").click()
+    page.get_by_role("link", name="Rename Lab").click()
+    page.get_by_label("Name", exact=True).fill("Laboratory")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.get_by_role("rowheader", name="Laboratory")).to_be_visible()
+    page.get_by_role("link", name="Delete… Laboratory").click()
+    say_yes(page, has_scripts, "Delete the workspace “Laboratory”?", "Delete workspace")
+    expect(page.get_by_role("rowheader")).to_have_count(1)
+
+    page.get_by_role("link", name="Server addresses").click()
+    expect(page.get_by_role("heading", name="No server addresses yet")).to_be_visible()
+    field = page.get_by_label("Addresses or ranges")
+    if has_scripts:
+        page.get_by_role("button", name="Add it").click()
+        expect(field).to_have_value("127.0.0.1\n")
+    field.fill("192.0.2.7 # Frankfurt\n10.0.0.1/8")
+    page.get_by_role("button", name="Add to the pool").click()
+    expect(page.get_by_text("did you mean 10.0.0.0/8?").first).to_be_visible()
+    expect(field).to_have_value(re.compile("Frankfurt"))
+    field.fill("192.0.2.7 # Frankfurt\n10.0.0.0/8")
+    page.get_by_role("button", name="Add to the pool").click()
+    expect(page.get_by_text("2 addresses are now server addresses.")).to_be_visible()
+    page.get_by_role("link", name="Edit comment 10.0.0.0/8").click()
+    page.get_by_label("Comment").fill("Office")
+    page.get_by_role("button", name="Save comment").click()
+    expect(page.get_by_role("row").filter(has_text="Office")).to_be_visible()
+    page.get_by_role("link", name="Remove… 192.0.2.7").click()
+    say_yes(page, has_scripts, "Remove 192.0.2.7?", "Remove")
+    expect(page.get_by_role("rowheader")).to_have_count(1)
+
+
+def test_member_leaves_by_themselves(visit, developer, key):
+    page = visit(f"{SETTINGS}members/", person=developer)
+    page.get_by_role("link", name="Leave…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("link", name="Backend")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    page.get_by_role("link", name="Leave…").click()
+    dialog.get_by_role("button", name="Leave").click()
+    expect(page.get_by_text("You left Acme.")).to_be_visible()
