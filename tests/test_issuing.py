@@ -1,84 +1,28 @@
-"""The pages that issue, change and rotate a key, as the people of the cast meet them."""
+"""The page of a new key, and the summary beside its form, as the people of the cast meet them."""
 
-import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from django.db import connection
 from django.test import Client
-from django.urls import reverse
 from django.utils import timezone
 
 from keys import services
-from keys.models import AllowedIP, APIKey, AuditEvent, KeySecret, Role
-from keys.models.keys import Status
-from keys.networks import parse_address
-from keys.verification import Code
+from keys.models import AllowedIP, APIKey, AuditEvent, Role
+from tests.key_pages import (
+    HERE,
+    HTMX,
+    fill,
+    listing,
+    page_of,
+    secret_on,
+    sign_in,
+    text_of,
+    token_of,
+)
 
 pytestmark = pytest.mark.django_db
-
-HERE = parse_address("127.0.0.1")
-ELSEWHERE = parse_address("203.0.113.50")
-HTMX = {"HX-Request": "true"}
-
-
-def sign_in(person) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
-
-
-def page_of(key, page="detail") -> str:
-    return reverse(f"keys:{page}", args=[key.organization.slug, key.identifier])
-
-
-def listing(organization, page="list") -> str:
-    return reverse(f"keys:{page}", args=[organization.slug])
-
-
-def text_of(response) -> str:
-    return response.content.decode()
-
-
-def token_of(response) -> str:
-    return re.search(r'name="token" value="(\w+)"', text_of(response))[1]
-
-
-def fill(client, organization, **changes) -> dict:
-    """Return the new-key form as a browser would send it, with these changes."""
-    response = client.get(listing(organization, "create"))
-    form = response.context["form"]
-    values = {
-        "token": token_of(response),
-        "name": "Billing server",
-        "description": "",
-        "owner": "mine",
-        "workspace": str(form["workspace"].value()),
-        "access": "scopes",
-        "scopes": ["READ"],
-        "allowed_ips": "",
-        "expiry": "90",
-        "limit": "",
-        "limit_reset": "",
-        "dialect": "native",
-        "slug": "",
-        **changes,
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def secret_on(response) -> str:
-    found = re.search(r'id="secret">([^<]+)<', text_of(response))
-    assert found, text_of(response)
-    return found[1]
-
-
-def _issue(actor, organization, name, **fields):
-    return services.issue_key(actor=actor, organization=organization, name=name, **fields)
-
-
-# Issuing
 
 
 def test_developer_issues_a_key_and_sees_its_secret_once(developer, acme):
@@ -282,167 +226,6 @@ def test_superuser_issues_for_an_organization_without_being_its_member(superuser
     assert APIKey.objects.get().owner is None
 
 
-# Changing
-
-
-def edit_form(client, key, **changes) -> dict:
-    form = client.get(page_of(key, "edit")).context["form"]
-    values = {name: form[name].value() for name in form.fields}
-    return {
-        name: value for name, value in {**values, **changes}.items() if value not in (None, False)
-    }
-
-
-def test_saving_a_form_unchanged_changes_nothing(owner, acme):
-    """T37: neither secret, dates nor owner move, and nothing is recorded."""
-    key = _issue(
-        owner,
-        acme,
-        "Office",
-        description="Line one\nLine two",
-        allowed_ips=[{"network": "127.0.0.1", "comment": "me"}, {"network": "::1", "deny": True}],
-        limit="12.5",
-        limit_reset="weekly",
-        scopes=["READ"],
-        expires_at=timezone.now() + timedelta(days=5),
-    )
-    before = APIKey.objects.filter(pk=key.pk).values().get()
-    rows = set(AllowedIP.objects.values_list("pk", "network", "comment"))
-    events = AuditEvent.objects.count()
-    client = sign_in(owner)
-    assert client.post(page_of(key, "edit"), edit_form(client, key)).status_code == 302
-    after = APIKey.objects.filter(pk=key.pk).values().get()
-    assert {**after, "updated_at": None} == {**before, "updated_at": None}
-    assert set(AllowedIP.objects.values_list("pk", "network", "comment")) == rows
-    assert AuditEvent.objects.count() == events
-
-
-def test_developer_edits_their_key(developer, acme, key):
-    client = sign_in(developer)
-    form = edit_form(
-        client, key, name="Front end", scopes=["READ"], expiry="7", limit="10", limit_reset="daily"
-    )
-    response = client.post(page_of(key, "edit"), form, follow=True)
-    assert "“Front end” was saved" in text_of(response)
-    key = APIKey.objects.get(pk=key.pk)
-    assert (key.name, key.scope_codes, key.limit, key.limit_reset) == (
-        "Front end",
-        ["READ"],
-        10,
-        "daily",
-    )
-    assert key.expires_at < timezone.now() + timedelta(days=8)
-
-
-def test_rows_that_are_switched_off_survive_an_edit(owner, acme):
-    off = {"network": "192.0.2.1", "active": False, "comment": "old office"}
-    key = _issue(owner, acme, "Office", allowed_ips=[off, "127.0.0.1"])
-    client = sign_in(owner)
-    lines = "127.0.0.1\n198.51.100.0/24"
-    form = edit_form(client, key, allowed_ips=lines, confirm_wider="on")
-    assert client.post(page_of(key, "edit"), form).status_code == 302
-    rows = key.allowed_ips.values_list("network", "active", "comment")
-    assert ("192.0.2.1", False, "old office") in rows
-    assert len(rows) == 3
-
-
-def test_scopes_that_one_cannot_give_survive_an_edit_of_something_else(developer, admin, acme, key):
-    services.create_scope(actor=admin, organization=acme, code="orders:read")
-    services.update_key(actor=admin, key=key, scopes=["READ", "orders:read"])
-    client = sign_in(developer)
-    assert "orders:read, which you cannot give" in text_of(client.get(page_of(key, "edit")))
-    assert client.post(page_of(key, "edit"), edit_form(client, key, name="B")).status_code == 302
-    assert set(APIKey.objects.get(pk=key.pk).scope_codes) == {"READ", "orders:read"}
-
-
-def test_key_revoked_meanwhile_is_not_brought_back_by_an_edit(developer, acme, key):
-    client = sign_in(developer)
-    form = edit_form(client, key, name="Late")
-    services.revoke_key(actor=developer, key=key)
-    response = client.post(page_of(key, "edit"), form, follow=True)
-    assert "nothing brings it back" in text_of(response)
-    key.refresh_from_db()
-    assert (key.name, key.status) == ("Backend", Status.REVOKED)
-
-
-def test_staff_lock_keeps_the_organization_from_changing_a_key(developer, staff, acme, key):
-    """T9: a locked key is neither enabled, loosened nor extended by its people."""
-    services.lock_key(actor=staff, key=key)
-    client = sign_in(developer)
-    assert client.post(page_of(key, "edit"), edit_form(client, key, expiry="never", name="X"))
-    assert client.post(page_of(key, "enable")).status_code == 403
-    form = edit_form(client, key, allowed_ips="127.0.0.1")
-    assert client.post(page_of(key, "edit"), form).status_code == 403
-    key.refresh_from_db()
-    assert (key.name, key.status) == ("Backend", Status.LOCKED)
-
-
-# Rotating
-
-
-def test_rotation_leaves_the_old_secret_working_for_the_overlap(developer, acme, key):
-    """T33: old and new both verify until the overlap is over."""
-    client = sign_in(developer)
-    form = {"token": token_of(client.get(page_of(key, "rotate"))), "overlap": "1h"}
-    response = client.post(page_of(key, "rotate"), form)
-    new = secret_on(response)
-    assert new != key.secret
-    assert "no-store" in response["Cache-Control"]
-    for secret in (key.secret, new):
-        assert services.verify_key(secret=secret, address=HERE).is_valid
-    assert "already shown" in text_of(client.post(page_of(key, "rotate"), form))
-    assert KeySecret.objects.filter(key=key).count() == 2
-
-
-def test_admin_rotates_no_key_of_another_person(admin, acme, key):
-    """T7: whoever sees a secret can act as its owner."""
-    client = sign_in(admin)
-    assert page_of(key, "rotate") not in text_of(client.get(page_of(key)))
-    assert client.get(page_of(key, "rotate")).status_code == 403
-    assert client.post(page_of(key, "rotate"), {"overlap": "0"}).status_code == 403
-
-
-@pytest.mark.parametrize("overlap", ["", "1y", "\0", "-1"])
-def test_odd_overlap_rotates_nothing(overlap, developer, acme, key):
-    client = sign_in(developer)
-    form = {"token": token_of(client.get(page_of(key, "rotate"))), "overlap": overlap}
-    response = client.post(page_of(key, "rotate"), form)
-    assert response.context["form"].errors["overlap"]
-    assert key.secrets.count() == 1
-
-
-def test_old_secret_works_until_it_is_quiet(developer, acme, key):
-    client = sign_in(developer)
-    form = {"token": token_of(client.get(page_of(key, "rotate"))), "overlap": "quiet"}
-    errors = client.post(page_of(key, "rotate"), form).context["form"].errors
-    assert "how many hours" in errors["quiet_hours"][0]
-    for hours in ("0", "721", "x", "\0", "1" * 400):
-        response = client.post(page_of(key, "rotate"), form | {"quiet_hours": hours})
-        assert response.context["form"].errors["quiet_hours"], hours
-    assert key.secrets.count() == 1
-    secret_on(client.post(page_of(key, "rotate"), form | {"quiet_hours": "6"}))
-    old = key.secrets.get(superseded_at__isnull=False)
-    assert (old.quiet_hours, old.revoked_at) == (6, None)
-    assert old.ends_at == old.superseded_at + timedelta(hours=6)
-    assert services.verify_key(secret=key.secret, address=HERE).is_valid
-
-
-def test_hours_do_not_matter_for_another_overlap(developer, acme, key):
-    client = sign_in(developer)
-    form = {"token": token_of(client.get(page_of(key, "rotate"))), "overlap": "0"}
-    secret_on(client.post(page_of(key, "rotate"), form | {"quiet_hours": "nonsense"}))
-    assert services.verify_key(secret=key.secret, address=HERE).code is Code.SECRET_RETIRED
-
-
-def test_rotation_says_who_uses_the_old_secret(developer, acme, key):
-    services.verify_key(secret=key.secret, address=ELSEWHERE, user_agent="deploy/7")
-    page = text_of(sign_in(developer).get(page_of(key, "rotate")))
-    assert key.label in page
-    assert "was last used" in page
-    assert "203.0.113.50" in page
-    assert "deploy/7" in page
-
-
 # The summary beside the form
 
 
@@ -498,97 +281,3 @@ def test_page_asks_the_database_a_few_times(
     if page in ("create", "edit"):
         with django_assert_max_num_queries(12):
             client.post(address, {"name": "X", "preview": "1"}, headers=HTMX)
-
-
-# Widening
-
-
-def test_widening_a_key_is_asked_about_once(developer, acme):
-    key = _issue(
-        developer, acme, "Office", scopes=["READ"], allowed_ips=["127.0.0.1"], limit=5,
-        expires_at=timezone.now() + timedelta(days=5),
-    )  # fmt: skip
-    client = sign_in(developer)
-    form = edit_form(
-        client, key, scopes=["READ", "DELETE"], allowed_ips="", limit="", expiry="never"
-    )
-    page = text_of(client.post(page_of(key, "edit"), form))
-    for sentence in (
-        "It gets the scope DELETE.",
-        "until now a list said from where",
-        "It never expires; until now",
-        "It may spend without limit.",
-    ):
-        assert sentence in page
-    key.refresh_from_db()
-    assert key.limit == 5
-    response = client.post(page_of(key, "edit"), form | {"confirm_wider": "on"})
-    assert response.status_code == 302
-    key = APIKey.objects.get(pk=key.pk)
-    assert (key.limit, key.expires_at, key.scope_codes) == (None, None, ["READ", "DELETE"])
-
-
-def test_narrowing_a_key_is_not_asked_about(developer, acme, key):
-    client = sign_in(developer)
-    form = edit_form(client, key, scopes=["READ"], limit="1", allowed_ips="127.0.0.1")
-    assert client.post(page_of(key, "edit"), form).status_code == 302
-
-
-# The secret's own page
-
-
-def test_secret_is_in_the_page_alone(developer, acme):
-    client = sign_in(developer)
-    response = client.post(listing(acme, "create"), fill(client, acme))
-    secret, page = secret_on(response), text_of(response)
-    hidden = re.sub(r'<(span|code) class="reveal__value"[^>]*>[^<]*</\1>', "", page)
-    assert secret in page
-    assert secret not in hidden
-    assert f'hx-get="{page_of(APIKey.objects.get(), "first-use")}"' in page
-
-
-@pytest.mark.parametrize(
-    ("scopes", "dialects"),
-    [
-        (["READ"], ["native", "openrouter", "i3d", "netography", "xyra"]),
-        ([], ["native", "openrouter"]),
-    ],
-)
-def test_code_is_offered_in_the_dialects_that_would_answer(scopes, dialects, developer, acme):
-    client = sign_in(developer)
-    response = client.post(listing(acme, "create"), fill(client, acme, scopes=scopes))
-    offered = {snippet.dialect: snippet for snippet in response.context["snippets"]}
-    assert list(offered) == dialects
-    assert len(response.context["snippets"]) == 4 * len(dialects)
-
-
-def test_first_use_is_told_while_it_is_waited_for(developer, acme, key):
-    client = sign_in(developer)
-    address = page_of(key, "first-use")
-    assert "No call yet" in text_of(client.get(address))
-    assert client.get(address, {"seen": "waiting"}, headers=HTMX).status_code == 204
-    services.update_key(actor=developer, key=key, allowed_ips=["127.0.0.1"])
-    services.verify_key(secret=key.secret, address=ELSEWHERE)
-    refused = client.get(address, {"seen": "waiting"}, headers=HTMX)
-    assert "A call was refused: the address is not allowed" in text_of(refused)
-    assert client.get(address, {"seen": "refused"}, headers=HTMX).status_code == 204
-    services.verify_key(secret=key.secret, address=HERE)
-    used = client.get(address, {"seen": "refused"}, headers=HTMX)
-    assert used.status_code == 286  # htmx asks no more
-    assert "It works." in text_of(used)
-    assert key.secret not in text_of(used)
-    assert "no-store" in used["Cache-Control"]
-
-
-def test_first_use_is_that_of_the_newest_secret(developer, acme, key):
-    services.verify_key(secret=key.secret, address=HERE)
-    services.rotate_key(actor=developer, key=key, overlap=timedelta(hours=1))
-    services.verify_key(secret=key.secret, address=HERE)
-    assert "No call yet" in text_of(sign_in(developer).get(page_of(key, "first-use")))
-
-
-def test_first_use_is_not_waited_for_all_day(developer, acme, key):
-    KeySecret.objects.update(created_at=timezone.now() - timedelta(minutes=11))
-    response = sign_in(developer).get(page_of(key, "first-use"), headers=HTMX)
-    assert response.status_code == 286
-    assert "Check again" in text_of(response)

@@ -1,30 +1,18 @@
-"""What a key may do, from where, until when, at what cost, and what a leak would mean: in words.
+"""A key in sentences, and what a leak of it would mean."""
 
-Pure: from facts to whole sentences, in the language of whoever reads them.
-"""
-
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from enum import StrEnum
 
-from django.utils import timezone
-from django.utils.formats import date_format, number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from keys import networks
-from keys.models import APIKey
 from keys.models.usage import LimitReset
 from keys.roles import GRANTS, BuiltInScope, Permission
-
-# A sentence names so many addresses, and counts them beyond.
-_NAMED = 3
-
-# How often a spent limit is full again, from seldom to often.
-_RESETS = (LimitReset.MONTHLY, LimitReset.WEEKLY, LimitReset.DAILY)
+from keys.summaries.facts import Facts
+from keys.summaries.words import amount_of, day, listed, moment_of, plural_number
 
 # What the portal's permissions to delete are about.
 _DELETABLE: dict[Permission, str | Promise] = {
@@ -56,46 +44,6 @@ class Risk(StrEnum):
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What decides what a key may do; `unclear` names the parts that cannot be told yet."""
-
-    organization: str
-    # The person it acts for; None: the organization itself.
-    owner: str | None
-    scopes: frozenset[str] = frozenset()
-    role: str | None = None
-    allowed: tuple[str, ...] = ()
-    denied: tuple[str, ...] = ()
-    follows_servers: bool = False
-    servers: tuple[str, ...] = ()
-    not_before: datetime | None = None
-    expires_at: datetime | None = None
-    limit: Decimal | None = None
-    limit_reset: str | None = None
-    counts_byok: bool = False
-    unclear: frozenset[str] = field(default=frozenset())
-
-    @property
-    def is_open(self) -> bool:
-        """Whether no list says from where the key works."""
-        return not (self.allowed or self.follows_servers)
-
-    @property
-    def is_managing(self) -> bool:
-        return BuiltInScope.MANAGE in self.scopes
-
-    @property
-    def own_scopes(self) -> list[str]:
-        """The organization's own scopes, sorted; the portal does not know what they allow."""
-        return sorted(self.scopes - set(BuiltInScope))
-
-    @property
-    def origins(self) -> tuple[str, ...]:
-        """The networks that the lists allow today."""
-        return (*self.allowed, *self.servers) if self.follows_servers else self.allowed
-
-
-@dataclass(frozen=True)
 class Summary:
     """A key in sentences: what it can, from where, until when, for how much, and its risk."""
 
@@ -106,29 +54,6 @@ class Summary:
     risk: Risk
     dangers: list[str]
     advice: list[str]
-
-
-def facts_of(key: APIKey) -> Facts:
-    """Return the facts of a key loaded with its details; one more query if it follows servers."""
-    rows = [row for row in key.allowed_ips.all() if row.active]
-    servers: Iterable[str] = ()
-    if key.assign_server_ips:
-        servers = key.organization.server_addresses.values_list("network", flat=True)
-    return Facts(
-        organization=key.organization.name,
-        owner=key.owner.display_name if key.owner else None,
-        scopes=frozenset(key.scope_codes),
-        role=key.role.name if key.role else None,
-        allowed=tuple(row.network for row in rows if not row.deny),
-        denied=tuple(row.network for row in rows if row.deny),
-        follows_servers=key.assign_server_ips,
-        servers=tuple(servers),
-        not_before=key.not_before,
-        expires_at=key.expires_at,
-        limit=key.limit,
-        limit_reset=key.limit_reset,
-        counts_byok=key.include_byok_in_limit,
-    )
 
 
 def summarize(facts: Facts, *, now: datetime) -> Summary:
@@ -174,26 +99,13 @@ def deletable_kinds(facts: Facts) -> list[str]:
     )
 
 
-def widenings(before: Facts, after: Facts, *, now: datetime) -> list[str]:
-    """Return, in sentences, in what the key may do more than before; none: it was narrowed only.
-
-    Of what is unclear they say nothing.
-    """
-    return [
-        *_wider_access(before, after),
-        *_wider_origin(before, after),
-        *_wider_period(before, after, now),
-        *_wider_credit(before, after),
-    ]
-
-
 def credit(facts: Facts) -> str:
     """Return in a sentence how much the key may spend."""
     if "limit" in facts.unclear:
         return _("How much it may spend cannot be told yet: look at the limit.")
     if facts.limit is None:
         return _("It may spend without limit.")
-    amount, count = _amount(facts.limit), _plural_number(facts.limit)
+    amount, count = amount_of(facts.limit), plural_number(facts.limit)
     match facts.limit_reset:
         case LimitReset.DAILY:
             text = ngettext(
@@ -286,13 +198,13 @@ def _origin(facts: Facts) -> Iterator[str]:
     if facts.follows_servers:
         yield from _from_servers(facts)
     elif facts.allowed:
-        yield _("It works from %(networks)s only.") % {"networks": _listed(facts.allowed)}
+        yield _("It works from %(networks)s only.") % {"networks": listed(facts.allowed)}
     elif not facts.denied:
         yield _("It works from anywhere.")
     if facts.denied and facts.is_open:
-        yield _("It works from anywhere but %(networks)s.") % {"networks": _listed(facts.denied)}
+        yield _("It works from anywhere but %(networks)s.") % {"networks": listed(facts.denied)}
     elif facts.denied:
-        yield _("Even so it is refused from %(networks)s.") % {"networks": _listed(facts.denied)}
+        yield _("Even so it is refused from %(networks)s.") % {"networks": listed(facts.denied)}
 
 
 def _from_servers(facts: Facts) -> Iterator[str]:
@@ -306,27 +218,27 @@ def _from_servers(facts: Facts) -> Iterator[str]:
     else:
         yield _("It works from the organization's server addresses, of which there are none yet.")
     if facts.allowed:
-        yield _("It also works from %(networks)s.") % {"networks": _listed(facts.allowed)}
+        yield _("It also works from %(networks)s.") % {"networks": listed(facts.allowed)}
 
 
 def _period(facts: Facts, now: datetime) -> Iterator[str]:
     if facts.not_before is not None and facts.not_before > now:
-        yield _("It does not work before %(date)s.") % {"date": _moment(facts.not_before)}
+        yield _("It does not work before %(date)s.") % {"date": moment_of(facts.not_before)}
     if "expires_at" in facts.unclear:
         yield _("Until when cannot be told yet: look at the expiry date.")
     elif facts.expires_at is None:
         yield _("It never expires.")
     elif facts.expires_at <= now:
-        yield _("It expired on %(date)s.") % {"date": _moment(facts.expires_at)}
+        yield _("It expired on %(date)s.") % {"date": moment_of(facts.expires_at)}
     elif facts.expires_at < now + timedelta(days=2):
-        yield _("It works until %(date)s.") % {"date": _moment(facts.expires_at)}
+        yield _("It works until %(date)s.") % {"date": moment_of(facts.expires_at)}
     else:
         days = round((facts.expires_at - now) / timedelta(days=1))
         yield ngettext(
             "It works until %(date)s, for %(count)d day.",
             "It works until %(date)s, for %(count)d days.",
             days,
-        ) % {"date": _day(facts.expires_at), "count": days}
+        ) % {"date": day(facts.expires_at), "count": days}
 
 
 def _dangers(facts: Facts) -> Iterator[str]:
@@ -362,97 +274,3 @@ def _advice(facts: Facts) -> Iterator[str]:
         yield _("It never ends by itself: consider an expiry date.")
     if facts.own_scopes and facts.limit is None and "limit" not in facts.unclear:
         yield _("Nothing bounds what it costs: consider a limit.")
-
-
-# In what a key got wider
-
-
-def _wider_access(before: Facts, after: Facts) -> Iterator[str]:
-    gained = sorted(after.scopes - before.scopes)
-    if gained:
-        yield ngettext(
-            "It gets the scope %(codes)s.",
-            "It gets the scopes %(codes)s.",
-            len(gained),
-        ) % {"codes": ", ".join(gained)}
-    if after.role and after.role != before.role:
-        yield _("It follows the role %(role)s from now on, also when that gets wider.") % {
-            "role": after.role
-        }
-
-
-def _wider_origin(before: Facts, after: Facts) -> Iterator[str]:
-    if "allowed_ips" in after.unclear:
-        return
-    if after.is_open and not before.is_open:
-        yield _("It works from anywhere; until now a list said from where.")
-    elif not before.is_open:
-        added = tuple(each for each in after.allowed if not networks.covers(before.origins, each))
-        if added:
-            yield _("It works from %(networks)s as well.") % {"networks": _listed(added)}
-        if after.follows_servers and not before.follows_servers:
-            yield _("It works from the organization's server addresses, also from future ones.")
-    released = tuple(each for each in before.denied if not networks.covers(after.denied, each))
-    is_reachable = any(after.is_open or networks.meets(after.origins, each) for each in released)
-    if is_reachable:
-        yield _("It is no longer refused from %(networks)s.") % {"networks": _listed(released)}
-
-
-def _wider_period(before: Facts, after: Facts, now: datetime) -> Iterator[str]:
-    old, new = before.expires_at, after.expires_at
-    if "expires_at" in after.unclear:
-        new = old
-    if old is not None and new is None:
-        yield _("It never expires; until now it did on %(date)s.") % {"date": _day(old)}
-    elif old is not None and new is not None and new > old:
-        yield _("It works until %(date)s; until now to %(old)s.") % {
-            "date": _day(new),
-            "old": _day(old),
-        }
-    start = before.not_before
-    if start is not None and start > now and (after.not_before or now) < start:
-        yield _("It works earlier than %(date)s.") % {"date": _moment(start)}
-
-
-def _wider_credit(before: Facts, after: Facts) -> Iterator[str]:
-    if before.limit is None or "limit" in after.unclear:
-        return
-    resets: list[str | None] = [None, *_RESETS]
-    if (
-        after.limit is None
-        or after.limit > before.limit
-        or resets.index(after.limit_reset) > resets.index(before.limit_reset)
-    ):
-        yield credit(after)
-    elif before.counts_byok and not after.counts_byok:
-        yield _("Use with one's own provider keys no longer counts against its limit.")
-
-
-# Words
-
-
-def _listed(addresses: tuple[str, ...]) -> str:
-    named, rest = ", ".join(addresses[:_NAMED]), len(addresses) - _NAMED
-    if rest <= 0:
-        return named
-    return ngettext("%(named)s and %(count)d more", "%(named)s and %(count)d more", rest) % {
-        "named": named,
-        "count": rest,
-    }
-
-
-def _day(moment: datetime) -> str:
-    return date_format(timezone.localtime(moment), "DATE_FORMAT")
-
-
-def _moment(moment: datetime) -> str:
-    return date_format(timezone.localtime(moment), "DATETIME_FORMAT")
-
-
-def _amount(amount: Decimal) -> str:
-    return number_format(f"{amount.normalize():f}", force_grouping=True)
-
-
-def _plural_number(amount: Decimal) -> int:
-    # Fractions take the plural.
-    return int(amount) if amount == int(amount) else 2
