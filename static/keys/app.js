@@ -75,7 +75,10 @@ dialog?.addEventListener("click", (event) => {
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (new URL(event.detail.xhr.responseURL).pathname.startsWith("/accounts/")) {
     event.detail.shouldSwap = false;
-    location.reload();
+    // But not where leaving would lose what was typed, or a secret that is shown once.
+    if (!event.target.closest("[data-stay]")) {
+      location.reload();
+    }
   }
 });
 
