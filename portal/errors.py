@@ -1,6 +1,7 @@
 """What people and programs see when a request fails outside the views."""
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseServerError
+from django.template.loader import render_to_string
 from django.views import defaults
 
 from keys.api.errors import Failure
@@ -28,4 +29,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer 500."""
     failure = Failure(500, "error", "Something went wrong on our side.")
-    return answer_failure(request, failure) or defaults.server_error(request)
+    return answer_failure(request, failure) or _broken_page(request)
+
+
+def _broken_page(request: HttpRequest) -> HttpResponse:
+    # Rendered without the request: whatever reads a session or the database may be what broke.
+    page = render_to_string("500.html", {"request_id": getattr(request, "id", "")})
+    return HttpResponseServerError(page)

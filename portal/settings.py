@@ -236,6 +236,21 @@ ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_SESSION_REMEMBER = None
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Keyhaven] "
+ACCOUNT_FORMS = {
+    "login": "portal.account_forms.SignInForm",
+    "signup": "portal.account_forms.SignUpForm",
+    "add_email": "portal.account_forms.AddEmailForm",
+    "change_password": "portal.account_forms.ChangePasswordForm",
+    "set_password": "portal.account_forms.SetPasswordForm",
+    "reset_password": "portal.account_forms.ResetPasswordForm",
+    "reset_password_from_key": "portal.account_forms.ResetPasswordKeyForm",
+    "reauthenticate": "portal.account_forms.ReauthenticateForm",
+}
+MFA_FORMS = {
+    "authenticate": "portal.account_forms.SecondFactorForm",
+    "reauthenticate": "portal.account_forms.SecondFactorAgainForm",
+}
 
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True

@@ -105,7 +105,7 @@ addEventListener("pageshow", (event) => {
 const passkeyHint = document.querySelector("[data-passkey-hint]");
 if (passkeyHint && /^[\d.]+$|^\[/.test(location.hostname)) {
   passkeyHint.hidden = false;
-  document.querySelector("#passkey_login").disabled = true;
+  document.querySelector(passkeyHint.dataset.passkeyHint).disabled = true;
 }
 
 // Single keys are shortcuts, unless somebody switched that off: who dictates hits them unawares.

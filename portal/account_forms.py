@@ -1,0 +1,73 @@
+"""The forms of django-allauth in the portal's own words, ready to type into."""
+
+from typing import Any
+
+from allauth.account import forms as account
+from allauth.mfa.base import forms as mfa
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+_LABELS = {
+    "oldpassword": _("Current password"),
+    "password1": _("New password"),
+    "password2": _("New password, again"),
+    "remember": _("Stay signed in"),
+}
+
+
+class _OwnWords(forms.Form):
+    """Labels in sentence case instead of placeholders; `focused` is where typing begins."""
+
+    labels: dict[str, Any] = _LABELS
+    focused = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            field.widget.attrs.pop("placeholder", None)
+            field.label = self.labels.get(name, field.label)
+        if self.focused:
+            self.fields[self.focused].widget.attrs["autofocus"] = True
+
+
+class SignInForm(_OwnWords, account.LoginForm):
+    focused = "login"
+
+
+class SignUpForm(_OwnWords, account.SignupForm):
+    labels = {"password1": _("Password"), "password2": _("Password, again")}
+    focused = "email"
+
+
+class AddEmailForm(_OwnWords, account.AddEmailForm):
+    pass
+
+
+class ChangePasswordForm(_OwnWords, account.ChangePasswordForm):
+    focused = "oldpassword"
+
+
+class SetPasswordForm(_OwnWords, account.SetPasswordForm):
+    focused = "password1"
+
+
+class ResetPasswordForm(_OwnWords, account.ResetPasswordForm):
+    focused = "email"
+
+
+class ResetPasswordKeyForm(_OwnWords, account.ResetPasswordKeyForm):
+    focused = "password1"
+
+
+class ReauthenticateForm(_OwnWords, account.ReauthenticateForm):
+    focused = "password"
+
+
+class SecondFactorForm(_OwnWords, mfa.AuthenticateForm):
+    labels = {"code": _("Code")}
+    focused = "code"
+
+
+class SecondFactorAgainForm(_OwnWords, mfa.ReauthenticateForm):
+    labels = {"code": _("Code")}
+    focused = "code"

@@ -1,0 +1,136 @@
+"""The account pages: in the product's own voice, ready to type into, complete."""
+
+import re
+
+import pytest
+from allauth.account.models import EmailAddress
+from django.core import mail
+from django.urls import reverse
+
+from portal import errors
+from tests.conftest import PASSWORD
+
+NEW_PASSWORD = "another horse, another battery"
+
+ENTRANCES = ["account_login", "account_reset_password", "account_reset_password_done"]
+MANAGED = [
+    "account_email",
+    "account_change_password",
+    "mfa_index",
+    "mfa_list_webauthn",
+    "usersessions_list",
+    "account_logout",
+]
+
+
+def heading(response) -> str:
+    return re.sub(r"\s+", " ", re.search(r"<h1[^>]*>(.*?)</h1>", response.text, re.S)[1]).strip()
+
+
+class TestWords:
+    @pytest.mark.parametrize("name", ENTRANCES)
+    def test_who_is_signed_out_reads_whole_sentences(self, client, db, name):
+        response = client.get(reverse(name))
+
+        assert response.status_code == 200
+        assert re.match(r"[A-Z][^A-Z]*( Keyhaven)?$", heading(response)), heading(response)
+        assert "contact us" not in response.text.lower()
+
+    @pytest.mark.parametrize("name", MANAGED)
+    def test_who_is_signed_in_does_too_and_finds_the_way_back(self, client, owner, name):
+        client.force_login(owner)
+        response = client.get(reverse(name))
+
+        assert response.status_code == 200
+        assert re.match(r"[A-Z][^A-Z]*( Keyhaven\?)?$", heading(response)), heading(response)
+        assert f'href="{reverse("keys:home")}"' in response.text
+        assert "Back to your keys" in response.text
+
+    @pytest.mark.parametrize(
+        ("name", "field"),
+        [("account_login", "login"), ("account_reset_password", "email")],
+    )
+    def test_typing_begins_in_the_first_field(self, client, db, name, field):
+        focused = re.findall(r"<input[^>]*autofocus[^>]*>", client.get(reverse(name)).text)
+
+        assert len(focused) == 1
+        assert f'name="{field}"' in focused[0]
+
+    def test_sessions_say_when_with_their_zone(self, client, owner):
+        client.post(reverse("account_login"), {"login": owner.email, "password": PASSWORD})
+
+        assert re.search(
+            r'<time datetime="[^"]+" title="[^"]+ UTC">',
+            client.get(reverse("usersessions_list")).text,
+        )
+
+    def test_signing_in_needs_no_announcement(self, client, owner, acme):
+        response = client.post(
+            reverse("account_login"), {"login": owner.email, "password": PASSWORD}, follow=True
+        )
+
+        assert response.status_code == 200
+        assert "Successfully signed in" not in response.text
+
+
+class TestForgottenPassword:
+    def link(self) -> str:
+        return re.search(r"http://testserver(/\S+)", mail.outbox[-1].body)[1]
+
+    def test_a_link_sets_a_new_password_once(self, client, owner):
+        client.post(reverse("account_reset_password"), {"email": owner.email})
+        sent = mail.outbox[-1]
+        assert sent.subject == "[Keyhaven] Choose a new password"
+        assert "example.com" not in sent.body
+        assert "at Keyhaven" in sent.body
+        form = client.get(self.link(), follow=True)
+        passwords = {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
+        done = client.post(form.redirect_chain[-1][0], passwords, follow=True)
+
+        assert heading(done) == "Your password is set"
+        owner.refresh_from_db()
+        assert owner.check_password(NEW_PASSWORD)
+        again = client.get(self.link(), follow=True)
+        assert heading(again) == "This link does not work any more"
+
+    def test_a_stranger_learns_nothing_from_it(self, client, owner):
+        known = client.post(reverse("account_reset_password"), {"email": owner.email}, follow=True)
+        unknown = client.post(
+            reverse("account_reset_password"), {"email": "nobody@acme.example"}, follow=True
+        )
+
+        assert heading(known) == heading(unknown) == "Look into your mail"
+        assert len(mail.outbox) == 1
+
+    def test_two_different_passwords_are_refused_beside_the_field(self, client, owner):
+        client.post(reverse("account_reset_password"), {"email": owner.email})
+        form = client.get(self.link(), follow=True)
+        response = client.post(
+            form.redirect_chain[-1][0], {"password1": NEW_PASSWORD, "password2": "something else"}
+        )
+
+        assert 'class="errorlist"' in response.text
+        owner.refresh_from_db()
+        assert owner.check_password(PASSWORD)
+
+
+def test_an_address_is_added_and_confirmed_by_a_link(client, owner):
+    client.post(reverse("account_login"), {"login": owner.email, "password": PASSWORD})
+    client.post(reverse("account_email"), {"action_add": "", "email": "second@acme.example"})
+    sent = mail.outbox[-1]
+    link = re.search(r"http://testserver(/\S+)", sent.body)[1]
+
+    assert sent.subject == "[Keyhaven] Confirm your e-mail address"
+    assert heading(client.get(link)) == "Confirm your address"
+    client.post(link)
+    assert EmailAddress.objects.get(email="second@acme.example").verified
+
+
+def test_a_page_that_broke_names_the_request(rf):
+    request = rf.get("/organizations/acme/")
+    request.id = "0123456789abcdef"
+
+    response = errors.server_error(request)
+
+    assert response.status_code == 500
+    assert "0123456789abcdef" in response.text
