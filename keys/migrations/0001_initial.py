@@ -27,8 +27,8 @@ class Migration(migrations.Migration):
             name='APIKey',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('identifier', models.CharField(default=keys.secrets.generate_identifier, editable=False, max_length=24, unique=True)),
-                ('hash', models.CharField(default=keys.secrets.generate_public_hash, editable=False, max_length=64, unique=True)),
+                ('identifier', models.CharField(default=keys.secrets.generate_identifier, editable=False, max_length=24, unique=True, verbose_name='identifier')),
+                ('hash', models.CharField(default=keys.secrets.generate_public_hash, editable=False, max_length=64, unique=True, verbose_name='hash')),
                 ('name', models.CharField(max_length=200, verbose_name='name')),
                 ('slug', models.CharField(max_length=63, validators=[django.core.validators.RegexValidator('^(?!\\.{1,2}\\Z)(?! )[A-Za-z0-9._~@+ -]+(?<! )\\Z', 'Use letters, digits, the characters - _ . ~ @ + and spaces inside.')], verbose_name='short name')),
                 ('description', models.CharField(blank=True, max_length=500, verbose_name='description')),
@@ -162,8 +162,8 @@ class Migration(migrations.Migration):
                 ('door', models.CharField(choices=[('api', 'Call to this portal'), ('verify', 'Asked by a service'), ('auth', 'Asked by a proxy'), ('exchange', 'Token exchange')], max_length=10, verbose_name='door')),
                 ('cost', keys.models.fields.AmountField(default=0, verbose_name='cost')),
                 ('request_id', models.CharField(blank=True, max_length=64, verbose_name='request')),
-                ('key', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='decisions', to='keys.apikey')),
-                ('secret', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='keys.keysecret')),
+                ('key', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='decisions', to='keys.apikey', verbose_name='API key')),
+                ('secret', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='keys.keysecret', verbose_name='secret')),
             ],
             options={
                 'verbose_name': 'decision',
@@ -177,7 +177,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('is_owner', models.BooleanField(default=False, help_text='Owners decide who else is an owner.', verbose_name='owner')),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='joined')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL)),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL, verbose_name='person')),
             ],
             options={
                 'verbose_name': 'member',
@@ -221,7 +221,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='membership',
             name='organization',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='keys.organization'),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='keys.organization', verbose_name='organization'),
         ),
         migrations.CreateModel(
             name='AuditEvent',
@@ -230,8 +230,8 @@ class Migration(migrations.Migration):
                 ('at', models.DateTimeField(auto_now_add=True, verbose_name='when')),
                 ('action', models.CharField(max_length=60, verbose_name='action')),
                 ('actor_label', models.CharField(max_length=300, verbose_name='who')),
-                ('object_type', models.CharField(max_length=60)),
-                ('object_id', models.CharField(max_length=64)),
+                ('object_type', models.CharField(max_length=60, verbose_name='kind of object')),
+                ('object_id', models.CharField(max_length=64, verbose_name='number of the object')),
                 ('object_label', models.CharField(max_length=300, verbose_name='what')),
                 ('changes', models.JSONField(default=dict, verbose_name='changes')),
                 ('door', models.CharField(choices=[('page', 'Page'), ('api', 'API'), ('admin', 'Staff admin'), ('command', 'Command line')], max_length=10, verbose_name='door')),
@@ -239,7 +239,7 @@ class Migration(migrations.Migration):
                 ('request_id', models.CharField(blank=True, max_length=64, verbose_name='request')),
                 ('actor_key', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='keys.apikey')),
                 ('actor_user', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('organization', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='audit_events', to='keys.organization')),
+                ('organization', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='audit_events', to='keys.organization', verbose_name='organization')),
             ],
             options={
                 'verbose_name': 'audit event',
@@ -250,7 +250,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='apikey',
             name='organization',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='api_keys', to='keys.organization'),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='api_keys', to='keys.organization', verbose_name='organization'),
         ),
         migrations.CreateModel(
             name='Role',
@@ -259,7 +259,7 @@ class Migration(migrations.Migration):
                 ('number', models.PositiveIntegerField(verbose_name='number')),
                 ('name', models.CharField(max_length=60, verbose_name='name')),
                 ('description', models.CharField(blank=True, max_length=200, verbose_name='description')),
-                ('organization', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='roles', to='keys.organization')),
+                ('organization', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='roles', to='keys.organization', verbose_name='organization')),
             ],
             options={
                 'verbose_name': 'role',
@@ -270,7 +270,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='membership',
             name='role',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='memberships', to='keys.role'),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='memberships', to='keys.role', verbose_name='role'),
         ),
         migrations.AddField(
             model_name='apikey',
@@ -283,7 +283,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('code', models.CharField(max_length=100, verbose_name='code')),
                 ('description', models.CharField(blank=True, max_length=200, verbose_name='description')),
-                ('organization', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='scopes', to='keys.organization')),
+                ('organization', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='scopes', to='keys.organization', verbose_name='organization')),
             ],
             options={
                 'verbose_name': 'scope',
@@ -323,7 +323,7 @@ class Migration(migrations.Migration):
                 ('network', models.CharField(max_length=49, validators=[keys.models.organizations.validate_network], verbose_name='address or range')),
                 ('comment', models.CharField(blank=True, max_length=200, verbose_name='comment')),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='server_addresses', to='keys.organization')),
+                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='server_addresses', to='keys.organization', verbose_name='organization')),
             ],
             options={
                 'verbose_name': 'server address',
@@ -356,7 +356,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=120, verbose_name='name')),
                 ('is_default', models.BooleanField(default=False, verbose_name='default')),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='workspaces', to='keys.organization')),
+                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='workspaces', to='keys.organization', verbose_name='organization')),
             ],
             options={
                 'verbose_name': 'workspace',
@@ -367,7 +367,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='apikey',
             name='workspace',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='api_keys', to='keys.workspace'),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='api_keys', to='keys.workspace', verbose_name='workspace'),
         ),
         migrations.AddConstraint(
             model_name='user',

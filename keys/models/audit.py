@@ -31,7 +31,12 @@ class AuditEvent(models.Model):
         COMMAND = "command", _("Command line")
 
     organization = models.ForeignKey(
-        "keys.Organization", models.PROTECT, null=True, blank=True, related_name="audit_events"
+        "keys.Organization",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="audit_events",
+        verbose_name=_("organization"),
     )
     at = models.DateTimeField(_("when"), auto_now_add=True)
     action = models.CharField(_("action"), max_length=60)
@@ -52,8 +57,8 @@ class AuditEvent(models.Model):
         db_constraint=False,
     )
     actor_label = models.CharField(_("who"), max_length=300)
-    object_type = models.CharField(max_length=60)
-    object_id = models.CharField(max_length=64)
+    object_type = models.CharField(_("kind of object"), max_length=60)
+    object_id = models.CharField(_("number of the object"), max_length=64)
     object_label = models.CharField(_("what"), max_length=300)
     changes = models.JSONField(_("changes"), default=dict)
     door = models.CharField(_("door"), max_length=10, choices=Door)

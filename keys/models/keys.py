@@ -121,13 +121,21 @@ class APIKey(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     identifier = models.CharField(
-        max_length=24, unique=True, editable=False, default=secrets.generate_identifier
+        _("identifier"),
+        max_length=24,
+        unique=True,
+        editable=False,
+        default=secrets.generate_identifier,
     )
     hash = models.CharField(
-        max_length=64, unique=True, editable=False, default=secrets.generate_public_hash
+        _("hash"), max_length=64, unique=True, editable=False, default=secrets.generate_public_hash
     )
-    organization = models.ForeignKey(Organization, models.PROTECT, related_name="api_keys")
-    workspace = models.ForeignKey(Workspace, models.PROTECT, related_name="api_keys")
+    organization = models.ForeignKey(
+        Organization, models.PROTECT, related_name="api_keys", verbose_name=_("organization")
+    )
+    workspace = models.ForeignKey(
+        Workspace, models.PROTECT, related_name="api_keys", verbose_name=_("workspace")
+    )
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.PROTECT,

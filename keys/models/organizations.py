@@ -77,7 +77,9 @@ class Workspace(models.Model):
     """A part of an organization in which keys are grouped; one is the default."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    organization = models.ForeignKey(Organization, models.CASCADE, related_name="workspaces")
+    organization = models.ForeignKey(
+        Organization, models.CASCADE, related_name="workspaces", verbose_name=_("organization")
+    )
     name = models.CharField(_("name"), max_length=120)
     is_default = models.BooleanField(_("default"), default=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -115,7 +117,12 @@ class Scope(models.Model):
     """Something that a key or a role may hold."""
 
     organization = models.ForeignKey(
-        Organization, models.CASCADE, null=True, blank=True, related_name="scopes"
+        Organization,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="scopes",
+        verbose_name=_("organization"),
     )
     code = models.CharField(_("code"), max_length=100)
     description = models.CharField(_("description"), max_length=200, blank=True)
@@ -161,7 +168,12 @@ class Role(models.Model):
     """A named bundle of scopes, held by people and followed by keys."""
 
     organization = models.ForeignKey(
-        Organization, models.CASCADE, null=True, blank=True, related_name="roles"
+        Organization,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="roles",
+        verbose_name=_("organization"),
     )
     number = models.PositiveIntegerField(_("number"))
     name = models.CharField(_("name"), max_length=60)
@@ -216,9 +228,18 @@ class Role(models.Model):
 class Membership(models.Model):
     """That a person belongs to an organization, in which role."""
 
-    organization = models.ForeignKey(Organization, models.CASCADE, related_name="memberships")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
-    role = models.ForeignKey(Role, models.PROTECT, related_name="memberships")
+    organization = models.ForeignKey(
+        Organization, models.CASCADE, related_name="memberships", verbose_name=_("organization")
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="memberships",
+        verbose_name=_("person"),
+    )
+    role = models.ForeignKey(
+        Role, models.PROTECT, related_name="memberships", verbose_name=_("role")
+    )
     is_owner = models.BooleanField(
         _("owner"), default=False, help_text=_("Owners decide who else is an owner.")
     )
@@ -243,7 +264,12 @@ class Membership(models.Model):
 class ServerAddress(models.Model):
     """An address of the organization's servers, allowed to keys that follow the pool."""
 
-    organization = models.ForeignKey(Organization, models.CASCADE, related_name="server_addresses")
+    organization = models.ForeignKey(
+        Organization,
+        models.CASCADE,
+        related_name="server_addresses",
+        verbose_name=_("organization"),
+    )
     network = models.CharField(_("address or range"), max_length=49, validators=[validate_network])
     comment = models.CharField(_("comment"), max_length=200, blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)

@@ -178,8 +178,16 @@ class Decision(models.Model):
         EXCHANGE = "exchange", _("Token exchange")
 
     id = models.BigAutoField(primary_key=True)
-    key = models.ForeignKey("keys.APIKey", models.CASCADE, related_name="decisions", db_index=False)
-    secret = models.ForeignKey("keys.KeySecret", models.CASCADE, related_name="+", db_index=False)
+    key = models.ForeignKey(
+        "keys.APIKey",
+        models.CASCADE,
+        related_name="decisions",
+        db_index=False,
+        verbose_name=_("API key"),
+    )
+    secret = models.ForeignKey(
+        "keys.KeySecret", models.CASCADE, related_name="+", db_index=False, verbose_name=_("secret")
+    )
     at = models.DateTimeField(_("when"))
     # A verification.Code.
     outcome = models.CharField(_("outcome"), max_length=32)
