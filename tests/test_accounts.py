@@ -120,7 +120,7 @@ def test_an_address_is_added_and_confirmed_by_a_link(client, owner):
     sent = mail.outbox[-1]
     link = re.search(r"http://testserver(/\S+)", sent.body)[1]
 
-    assert sent.subject == "[Keyhaven] Confirm your e-mail address"
+    assert sent.subject == "[Keyhaven] Confirm your email address"
     assert heading(client.get(link)) == "Confirm your address"
     client.post(link)
     assert EmailAddress.objects.get(email="second@acme.example").verified

@@ -29,10 +29,10 @@ from keys.roles import Permission
 
 
 class PersonField(forms.ModelChoiceField):
-    """Somebody with an account, by e-mail address: a menu of everybody would not do."""
+    """Somebody with an account, by email address: a menu of everybody would not do."""
 
     widget = forms.EmailInput
-    default_error_messages = {"invalid_choice": _("Nobody here has this e-mail address.")}
+    default_error_messages = {"invalid_choice": _("Nobody here has this email address.")}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(User.objects.filter(is_active=True), to_field_name="email", **kwargs)
@@ -49,7 +49,7 @@ class PersonField(forms.ModelChoiceField):
 class OrganizationCreationForm(ServiceForm):
     """A new organization and its first owner."""
 
-    owner = PersonField(label=_("Owner"), help_text=_("The e-mail address of an account."))
+    owner = PersonField(label=_("Owner"), help_text=_("The email address of an account."))
 
     class Meta:
         model = Organization
