@@ -13,7 +13,7 @@ from keys.views.base import OrganizationRequest, in_organization, query_without
 from keys.views.key_page import load_key, render_tab
 from keys.views.paging import newest_first
 
-DECISIONS_SHOWN = 50
+DECISIONS_SHOWN = 25
 EVENTS_SHOWN = 50
 
 

@@ -78,7 +78,7 @@ def test_somebody_looks_at_a_key_confines_it_and_asks_why_it_is_refused(
 def test_old_secret_is_set_to_close_when_quiet_and_then_stopped(visit, developer, key, has_scripts):
     services.rotate_key(actor=developer, key=key, overlap=timedelta(days=7))
     page = visit(address_of(key, "rotation/"), person=developer, java_script_enabled=has_scripts)
-    page.get_by_label("Close when quiet for").fill("3")
+    page.get_by_label("Hours without use until it closes").fill("3")
     page.get_by_role("button", name="Set").click()
     expect(page.get_by_text("It ends when it was not used for 3 hours")).to_be_visible()
     page.get_by_role("link", name="Stop now…").click()
