@@ -254,15 +254,15 @@ def _dangers(facts: Facts) -> Iterator[str]:
             "organization": facts.organization,
         }
     if facts.is_managing:
-        yield _("They can issue keys of their own, which outlive this one.")
+        yield _("Whoever has it can issue keys that outlive this one.")
     elif BuiltInScope.CREATE in facts.scopes:
-        yield _("They can issue keys of their own, no wider than this one.")
+        yield _("Whoever has it can issue keys, no wider than this one.")
     if {BuiltInScope.UPDATE, BuiltInScope.MANAGE} & facts.scopes:
-        yield _("They can rotate or disable keys, and so stop your programs.")
+        yield _("Whoever has it can rotate or disable keys, and so stop your programs.")
     if BuiltInScope.READ in facts.scopes and len(facts.scopes) == 1:
         yield _("Whoever has it can read names, settings and use of keys, never their secrets.")
     if facts.own_scopes:
-        yield _("Your services will take them for the key's owner.")
+        yield _("Your services take whoever has it for the key's owner.")
     if not facts.scopes:
         yield _("Whoever has it can pass for its owner where only the key itself is asked for.")
 
