@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django import template
+from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -88,7 +89,8 @@ def grants(heading_id: str) -> dict:
 @register.filter
 def counted(number: int) -> str:
     """Return a count that stops at MOST_COUNTED in digits: `7`, `1,000+`."""
-    return f"{MOST_COUNTED:,}+" if number > MOST_COUNTED else f"{number:,}"
+    shown = number_format(min(number, MOST_COUNTED), force_grouping=True)
+    return f"{shown}+" if number > MOST_COUNTED else shown
 
 
 def _rows(words: dict[tuple[Permission, ...], str | Promise]) -> Iterator[Row]:
