@@ -331,6 +331,19 @@ def test_those_who_change_no_key_are_offered_no_bulk_action(owner, developer, ac
     assert 'value="disable"' in text_of(sign_in(owner).get(listing(acme)))
 
 
+def test_nothing_is_offered_for_revoked_keys(owner, acme, key):
+    services.revoke_key(actor=owner, key=key)
+    page = text_of(sign_in(owner).get(listing(acme), {"status": "revoked"}))
+    assert "Backend" in page
+    assert 'name="key"' not in page
+    assert 'name="action"' not in page
+
+
+def test_owner_is_told_why_staff_locked_a_key(staff, owner, acme, key):
+    services.lock_key(actor=staff, key=key, reason="It stands in a public notebook.")
+    assert "Reason: It stands in a public notebook." in text_of(sign_in(owner).get(listing(acme)))
+
+
 def test_staff_are_offered_what_staff_may_do(staff, acme, key):
     page = text_of(sign_in(staff).get(listing(acme)))
     assert 'value="revoke"' in page

@@ -42,6 +42,7 @@ def key_list(request: OrganizationRequest) -> HttpResponse:
     )
     lines = series.sparklines(actor=request.user, keys=page.keys, now=timezone.now())
     current = find_current(request.GET.dict())
+    live = [key for key in page.keys if not key.revoked_at]
     context = {
         "filters": filters,
         "saved_filters": [(each, each is current) for each in SAVED_FILTERS],
@@ -51,8 +52,8 @@ def key_list(request: OrganizationRequest) -> HttpResponse:
         "page": page,
         "rows": [(key, lines[key.pk]) for key in page.keys],
         "shows_owners": any(key.owner_id != request.user.pk for key in page.keys),
-        "may_change_some": any(key.may_change_apikey for key in page.keys),
-        "may_revoke_some": any(key.may_delete_apikey for key in page.keys),
+        "may_change_some": any(key.may_change_apikey for key in live),
+        "may_revoke_some": any(key.may_delete_apikey for key in live),
         "emptiness": None if page.keys else _explain_emptiness(request, filters),
         "among_revoked": _among_revoked(request),
         "base_url": request.build_absolute_uri("/").rstrip("/"),
