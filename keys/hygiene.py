@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Exists, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -193,10 +193,11 @@ def unused_scopes(keys: Iterable[APIKey], *, now: datetime) -> dict[int, list[st
 def ages(keys: APIKeyQuerySet, *, now: datetime) -> list[int]:
     """Return how many keys have a current secret younger than each of AGES, but not than the
     one before; last, how many have an older one. One query."""
-    current = KeySecret.objects.filter(key=OuterRef("pk"), revoked_at=None).order_by("-pk")
-    born = _in_use(keys, now).annotate(born_at=Subquery(current.values("created_at")[:1]))
+    current = KeySecret.objects.filter(
+        key__in=_in_use(keys, now).order_by().values("pk"), revoked_at=None, superseded_at=None
+    )
     moments = [now - timedelta(days=days) for days in AGES]
-    return _count_between(born, [Q(born_at__gt=moment) for moment in moments])
+    return _count_between(current, [Q(created_at__gt=moment) for moment in moments])
 
 
 def ends(keys: APIKeyQuerySet, *, now: datetime) -> list[int]:
@@ -207,10 +208,10 @@ def ends(keys: APIKeyQuerySet, *, now: datetime) -> list[int]:
     return _count_between(_in_use(keys, now), [*conditions, Q(expires_at__isnull=False)])
 
 
-def _count_between(keys: APIKeyQuerySet, conditions: list[Q]) -> list[int]:
-    """Count the keys by the first of these conditions that they fulfil, and those by none."""
+def _count_between(rows: QuerySet, conditions: list[Q]) -> list[int]:
+    """Count the rows by the first of these conditions that they fulfil, and those by none."""
     sums = {f"within_{index}": Count("pk", filter=each) for index, each in enumerate(conditions)}
-    found = keys.order_by().aggregate(**sums, everything=Count("pk"))
+    found = rows.order_by().aggregate(**sums, everything=Count("pk"))
     totals = [*(found[name] for name in sums), found["everything"]]
     return [total - before for before, total in zip([0, *totals], totals, strict=False)]
 
