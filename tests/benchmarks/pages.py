@@ -31,6 +31,10 @@ PAGES = {
     "keys, expiring": "keys/?expiring=true&ordering=expires_at",
     "new key": "keys/new/",
     "key": "keys/{key}/",
+    "members": "settings/members/",
+    "roles and scopes": "settings/roles/",
+    "workspaces": "settings/workspaces/",
+    "server addresses": "settings/server-addresses/",
 }
 
 
