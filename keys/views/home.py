@@ -69,7 +69,7 @@ def organization_overview(request: OrganizationRequest) -> HttpResponse:
 def _use(request: OrganizationRequest, keys: APIKeyQuerySet, now: datetime) -> dict[str, Any]:
     """Return the use of the keys in the time that was asked for, as charts and rankings."""
     asked = request.GET.get("range")
-    span = Range(asked) if asked in Range.values else Range.MONTH
+    span = Range(asked) if asked in Range.values else Range.DAY
     slots = series.outcomes(actor=request.user, keys=keys, span=span, now=now)
     return {
         "span": span,

@@ -48,13 +48,13 @@ def test_owner_looks_at_use_and_tidies_up(visit, owner, used, width, scheme, has
     page = visit(
         HOME, person=owner, width=width, color_scheme=scheme, java_script_enabled=has_scripts
     )
-    expect(page.get_by_role("heading", name="Requests in the last 30 days")).to_be_visible()
-    ranges = page.get_by_role("navigation", name="Time shown")
-    ranges.get_by_role("link", name="24 hours").click()
     expect(page.get_by_role("heading", name="Requests in the last 24 hours")).to_be_visible()
-    expect(page).to_have_url(re.compile(r"\?range=24h$"))
+    ranges = page.get_by_role("navigation", name="Time shown")
+    ranges.get_by_role("link", name="7 days").click()
+    expect(page.get_by_role("heading", name="Requests in the last 7 days")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"\?range=7d$"))
     if has_scripts:
-        expect(ranges.get_by_role("link", name="24 hours")).to_be_focused()
+        expect(ranges.get_by_role("link", name="7 days")).to_be_focused()
     expect(page.get_by_role("link", name="Storefront").first).to_be_visible()
     expect(page.get_by_text("The address is not allowed")).to_be_visible()
 
