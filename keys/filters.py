@@ -311,10 +311,13 @@ def take_page(
     """
     backwards = bool(before)
     anchor = _find_place(keys, ordering, before or after)
-    rows = ordering.sort(keys, backwards=backwards and anchor is not None)
+    is_backwards = backwards and anchor is not None
+    rows = ordering.sort(keys, backwards=is_backwards)
     if anchor:
         rows = rows.filter(ordering.beyond(*anchor, backwards=backwards))
-    found = list(rows[: size + 1])
+    # Sorted as numbers alone: databases sort whole rows far slower.
+    places = rows.values("pk")[: size + 1]
+    found = list(ordering.sort(keys.filter(pk__in=places), backwards=is_backwards))
     has_more = len(found) > size
     found = found[:size]
     if not anchor:
