@@ -77,7 +77,8 @@ def _is_over_scoped(now: datetime, organization: Organization) -> Q:
     )
 
 
-def _is_owner_gone(now: datetime, organization: Organization) -> Q:
+def owner_is_gone() -> Q:
+    """Select the keys of people who left the organization or may not sign in: refused ones."""
     membership = Membership.objects.filter(
         organization=OuterRef("organization"), user=OuterRef("owner"), user__is_active=True
     )
@@ -104,7 +105,7 @@ CHECKS: dict[str, Check] = {
             "owner_gone",
             _("belong to somebody who left"),
             _("Every request is refused. Issue a key to whoever took over, then revoke this one."),
-            _is_owner_gone,
+            lambda now, organization: owner_is_gone(),
         ),
         Check(
             "expiring",

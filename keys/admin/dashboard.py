@@ -13,7 +13,8 @@ from django.utils.translation import gettext as _
 
 from keys import policy
 from keys.admin.counting import Count, count_up_to
-from keys.admin.rows import owner_gone, visible_people
+from keys.admin.rows import visible_people
+from keys.hygiene import owner_is_gone
 from keys.models import APIKey, AuditEvent, Organization, UsageBucket, User
 from keys.models.keys import Status
 from keys.verification import Code
@@ -85,7 +86,7 @@ def _concerns(actor: User, keys: Any, now: datetime) -> Iterator[Concern]:
         is_grave=True,
     )
     yield Concern(
-        count_up_to(owner_gone(keys.live())),
+        count_up_to(keys.live().filter(owner_is_gone())),
         _("Keys whose owner is gone: nothing accepts them"),
         _listed("apikey", attention="owner_gone"),
     )

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from keys import policy
-from keys.admin import rows
+from keys.hygiene import owner_is_gone
 from keys.models import APIKey, Organization
 from keys.models.keys import Status
 from keys.verification import Code
@@ -68,7 +68,7 @@ class AttentionFilter(ChoiceFilter):
                 return live.filter(expires_at=None)
             case "never_used":
                 return live.filter(totals__last_used_at=None)
-        return rows.owner_gone(live)
+        return live.filter(owner_is_gone())
 
 
 class OrganizationFilter(ChoiceFilter):

@@ -4,8 +4,7 @@ from allauth.mfa.models import Authenticator
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from keys import policy
-from keys.models import APIKey, Membership, Organization, User
-from keys.models.keys import APIKeyQuerySet
+from keys.models import Membership, Organization, User
 
 
 def visible_people(actor: User) -> QuerySet[User]:
@@ -23,15 +22,6 @@ def without_second_factor(people: QuerySet[User]) -> QuerySet[User]:
         user=OuterRef("pk"), type__in=[Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
     )
     return people.filter(~Exists(second_factors))
-
-
-def owner_gone(keys: QuerySet[APIKey]) -> APIKeyQuerySet:
-    """Return the keys of people who left the organization or may not sign in: refused ones."""
-    membership = Membership.objects.filter(
-        user=OuterRef("owner"), organization=OuterRef("organization")
-    )
-    is_gone = Q(owner__is_active=False) | ~Exists(membership)
-    return keys.filter(is_gone, owner__isnull=False)
 
 
 def with_one_owner(organizations: QuerySet[Organization]) -> QuerySet[Organization]:
