@@ -1,7 +1,7 @@
 """Where a person lands: their organization, and how its keys are doing."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from keys import hygiene, policy, series
+from keys.figures import remembered
 from keys.hygiene import CHECKS
 from keys.models import AuditEvent, Organization
 from keys.models.keys import APIKeyQuerySet, Status
@@ -46,36 +47,66 @@ def organization_overview(request: OrganizationRequest) -> HttpResponse:
     """How an organization's keys are doing, as far as the person sees them; htmx gets the use."""
     now = timezone.now()
     keys = visible_keys(request)
-    use = _use(request, keys, now)
+    span = _span(request)
     if request.htmx and not request.htmx.history_restore_request:
+        use = _remembered(request, f"use {span}", lambda: _use(request, keys, span, now), now)
         return render_page(request, "keys/overview_use.html", use)
-    active = keys.with_status(Status.ACTIVE, now).count()
-    if not active and not keys.exists():
+    figures = _remembered(request, f"home {span}", lambda: _figures(request, keys, span, now), now)
+    if not figures["active"] and not keys.exists():
         return render_page(request, "keys/overview_empty.html", {})
-    counts = hygiene.counts(keys, organization=request.organization, now=now)
+    counts = figures["counts"]
     context = {
-        **use,
-        "active": active,
+        **figures,
         "expiring": counts["expiring"],
-        "last_day": series.totals_since(
-            actor=request.user, keys=keys, since=now - timedelta(days=1)
-        ),
         "hints": [(check, counts[name]) for name, check in CHECKS.items() if counts[name]],
         "events": _latest_events(request),
     }
     return render_page(request, "keys/organization_overview.html", context)
 
 
-def _use(request: OrganizationRequest, keys: APIKeyQuerySet, now: datetime) -> dict[str, Any]:
-    """Return the use of the keys in the time that was asked for, as charts and rankings."""
+def _span(request: OrganizationRequest) -> Range:
     asked = request.GET.get("range")
-    span = Range(asked) if asked in Range.values else Range.DAY
+    return Range(asked) if asked in Range.values else Range.DAY
+
+
+def _remembered(
+    request: OrganizationRequest, name: str, count: Callable[[], dict[str, Any]], now: datetime
+) -> dict[str, Any]:
+    return remembered(
+        name,
+        count,
+        keys=visible_keys(request),
+        actor=request.user,
+        organization=request.organization,
+        now=now,
+    )
+
+
+def _figures(
+    request: OrganizationRequest, keys: APIKeyQuerySet, span: Range, now: datetime
+) -> dict[str, Any]:
+    """Return every number of the page."""
+    return {
+        **_use(request, keys, span, now),
+        "active": keys.with_status(Status.ACTIVE, now).count(),
+        "counts": hygiene.counts(keys, organization=request.organization, now=now),
+        "last_day": series.totals_since(
+            actor=request.user, keys=keys, since=now - timedelta(days=1)
+        ),
+    }
+
+
+def _use(
+    request: OrganizationRequest, keys: APIKeyQuerySet, span: Range, now: datetime
+) -> dict[str, Any]:
+    """Return the use of the keys in that time, as charts and rankings."""
     slots = series.outcomes(actor=request.user, keys=keys, span=span, now=now)
     return {
         "span": span,
         "slots": slots,
         "top_keys": series.top_keys(actor=request.user, keys=keys, span=span, now=now),
         "reasons": _top_reasons(slots),
+        "counted_at": now,
     }
 
 

@@ -11,9 +11,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from keys import hygiene, policy
+from keys.figures import remembered
 from keys.filters import ORDERINGS, take_page
 from keys.hygiene import CHECKS
-from keys.models import APIKey
+from keys.models import APIKey, Organization
+from keys.models.keys import APIKeyQuerySet
 from keys.roles import Permission
 from keys.views.base import OrganizationRequest, in_organization, render_page, visible_keys
 
@@ -54,15 +56,31 @@ def hygiene_overview(request: OrganizationRequest) -> HttpResponse:
     """Every check, with how many of the keys that the person sees fail it."""
     now = timezone.now()
     keys = visible_keys(request)
-    counts = hygiene.counts(keys, organization=request.organization, now=now)
+    figures = remembered(
+        "hygiene",
+        lambda: _figures(keys, request.organization, now),
+        keys=keys,
+        actor=request.user,
+        organization=request.organization,
+        now=now,
+    )
+    counts = figures["counts"]
     context = {
         "failing": [(check, counts[name]) for name, check in CHECKS.items() if counts[name]],
         "passing": [check for name, check in CHECKS.items() if not counts[name]],
         "has_keys": any(counts.values()) or keys.live().exists(),
-        "ages": _bars(_age_labels(), hygiene.ages(keys, now=now)),
-        "ends": _bars(_end_labels(), hygiene.ends(keys, now=now)),
+        "ages": _bars(_age_labels(), figures["ages"]),
+        "ends": _bars(_end_labels(), figures["ends"]),
     }
     return render_page(request, "keys/organization_hygiene.html", context)
+
+
+def _figures(keys: APIKeyQuerySet, organization: Organization, now: datetime) -> dict[str, Any]:
+    return {
+        "counts": hygiene.counts(keys, organization=organization, now=now),
+        "ages": hygiene.ages(keys, now=now),
+        "ends": hygiene.ends(keys, now=now),
+    }
 
 
 @require_safe
@@ -72,9 +90,8 @@ def hygiene_check(request: OrganizationRequest, check: str) -> HttpResponse:
     if check not in CHECKS:
         raise Http404
     now = timezone.now()
-    failing = hygiene.keys_failing(
-        check, visible_keys(request), organization=request.organization, now=now
-    )
+    keys = visible_keys(request)
+    failing = hygiene.keys_failing(check, keys, organization=request.organization, now=now)
     remedy = REMEDIES[check]
     page = take_page(
         policy.with_permissions(request.user, failing.with_details(), *_PERMISSIONS),
@@ -84,7 +101,14 @@ def hygiene_check(request: OrganizationRequest, check: str) -> HttpResponse:
     )
     context = {
         "check": CHECKS[check],
-        "count": failing.count(),
+        "count": remembered(
+            f"hygiene {check}",
+            failing.count,
+            keys=keys,
+            actor=request.user,
+            organization=request.organization,
+            now=now,
+        ),
         "page": page,
         "rows": _rows(check, page.keys, now),
         "actions": remedy.actions if _may_fix(page.keys, remedy) else (),
