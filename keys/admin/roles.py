@@ -130,8 +130,12 @@ class ScopeAdmin(OwnedAdmin):
     """The scopes, built in and own."""
 
     form = ScopeForm
-    list_display = ("code", "belongs_to", "description")
+    list_display = ("code", "belongs_to", "meaning")
     search_fields = ("code", "description", "organization__name", "organization__slug")
+
+    @admin.display(description=_("description"), ordering="description")
+    def meaning(self, scope: Scope) -> str:
+        return scope.meaning
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("organization", "code") if obj else ()
