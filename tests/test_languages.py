@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polib
@@ -10,6 +11,8 @@ from django.conf import settings
 from django.utils import translation
 
 from keys.api.openapi import build_document
+from keys.models import Scope
+from keys.templatetags.dates import exact, relative
 from tests.test_audit import dump, story  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.django_db
@@ -73,6 +76,23 @@ def test_error_in_a_form_is_in_german_and_the_same_error_at_the_api_is_not(
     client.force_login(owner)
     page = client.post("/organizations/acme/keys/new/", {"name": ""}, **GERMAN)
     assert "Dieses Feld ist erforderlich." in page.text
+
+
+def test_moments_are_written_as_germans_do():
+    now = datetime(2026, 11, 21, 14, 3, tzinfo=UTC)
+    with translation.override("de"):
+        assert relative(now - timedelta(days=3), now) == "vor 3 Tagen"
+        assert relative(now + timedelta(days=61), now) == "in 2 Monaten"
+        assert exact(now) == "21. Nov. 2026, 14:03 UTC"
+
+
+def test_built_in_scopes_are_explained_in_german_and_an_organizations_own_as_it_did(acme):
+    own = acme.scopes.create(code="orders:read", description="Issue keys.")
+    built_in = Scope.objects.get(organization=None, code="CREATE")
+    with translation.override("de"):
+        assert built_in.meaning == "Schlüssel ausstellen."
+        assert own.meaning == "Issue keys."
+    assert built_in.description == "Issue keys."
 
 
 def test_nothing_is_stored_in_the_language_of_who_wrote_it(story):  # noqa: F811 (the fixture)
