@@ -82,7 +82,7 @@ class TestOrganizations:
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
-            ({"owner": "ghost@new.example"}, "Nobody here has this e-mail address."),
+            ({"owner": "ghost@new.example"}, "Nobody here has this email address."),
             ({"slug": "acme"}, "already exists"),
             ({"slug": "No Slug"}, "Use lower-case letters"),
             ({"name": ""}, "This field is required."),
