@@ -5,7 +5,8 @@ from functools import wraps
 from typing import Any, cast
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import ObjectDoesNotExist
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
@@ -45,7 +46,10 @@ class OrganizationRequest(PersonRequest):
 
 
 def in_organization(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Hand a view a request that knows the organization of its path, or answer 404."""
+    """Hand a view a request that knows the organization of its path, or answer 404.
+
+    So it does when a service finds that the row is gone which the view just found.
+    """
 
     @wraps(view)
     def wrapper(request: OrganizationRequest, organization: str, **kwargs: Any) -> HttpResponse:
@@ -58,7 +62,10 @@ def in_organization(view: Callable[..., HttpResponse]) -> Callable[..., HttpResp
         ) or get_object_or_404(visible, slug=organization)
         if request.session.get("organization") != organization:
             request.session["organization"] = organization
-        return view(request, **kwargs)
+        try:
+            return view(request, **kwargs)
+        except ObjectDoesNotExist:
+            raise Http404 from None
 
     return wrapper
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
-from django.http import Http404, HttpResponse
+from django.core.exceptions import ValidationError
+from django.http import HttpResponse
 from django.shortcuts import redirect
 
 from keys.views.base import OrganizationRequest, render_page
@@ -32,7 +32,5 @@ def confirm_deletion(
     except ValidationError as problems:
         messages.error(request, " ".join(problems.messages))
         return redirect(back)
-    except ObjectDoesNotExist:
-        raise Http404 from None
     messages.success(request, done)
     return redirect(then or back)
