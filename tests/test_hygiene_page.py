@@ -11,7 +11,7 @@ from django.utils.html import escape
 
 from keys import hygiene, policy, services
 from keys.hygiene import CHECKS
-from keys.models import APIKey, KeySecret, KeyUsage, Membership, Role, ScopeUse
+from keys.models import APIKey, KeySecret, KeyUsage, Membership, Role, Scope, ScopeUse
 from keys.templatetags.hygiene import WORDINGS
 from keys.views.hygiene import REMEDIES
 
@@ -161,6 +161,21 @@ def test_who_may_change_nothing_is_told_and_offered_nothing(developer, staff, ac
     assert "may not change any of them" in page
     assert 'name="action"' not in page
     assert 'name="key"' not in page
+
+
+def test_who_may_only_revoke_is_offered_no_other_change(owner, developer, acme, key):
+    grow_old(key, days=100)
+    scopes = Scope.objects.filter(organization=None, code__in=["READ", "DELETE"])
+    sweeper = services.create_role(
+        actor=owner, organization=acme, name="Sweeper", scopes=list(scopes)
+    )
+    membership = acme.memberships.get(user=developer)
+    services.update_member(actor=owner, membership=membership, role=sweeper)
+    client = sign_in(developer)
+    page = text_of(client.get(page_of(acme, "idle")))
+    assert 'value="revoke"' in page
+    assert 'value="disable"' not in page
+    assert "may not change any of them" in text_of(client.get(page_of(acme, "never_expires")))
 
 
 def test_keys_of_another_organization_are_in_no_count(owner, acme, other, strangers_key, tidy):

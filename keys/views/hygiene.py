@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from keys import hygiene, policy
 from keys.figures import remembered
 from keys.filters import ORDERINGS, take_page
+from keys.forms.bulk import CHANGE_FORMS
 from keys.hygiene import CHECKS
 from keys.models import APIKey, Organization
 from keys.models.keys import APIKeyQuerySet
@@ -111,7 +112,7 @@ def hygiene_check(request: OrganizationRequest, check: str) -> HttpResponse:
         ),
         "page": page,
         "rows": _rows(check, page.keys, now),
-        "actions": remedy.actions if _may_fix(page.keys, remedy) else (),
+        "actions": [each for each in remedy.actions if _may_some(page.keys, each)],
     }
     return render_page(request, "keys/hygiene_check.html", context)
 
@@ -147,9 +148,7 @@ def _bars(labels: list[str], counts: list[int]) -> list[Bar]:
     ]
 
 
-def _may_fix(keys: list[APIKey], remedy: Remedy) -> bool:
-    return any(
-        getattr(key, f"may_{permission.codename}")
-        for key in keys
-        for permission in (Permission.CHANGE_APIKEY, Permission.DELETE_APIKEY)
-    )
+def _may_some(keys: list[APIKey], action: str) -> bool:
+    """Say whether the person may change any of these keys so."""
+    permission = CHANGE_FORMS[action].change_class.permission
+    return any(getattr(key, f"may_{permission.codename}") for key in keys)
