@@ -7,13 +7,13 @@ Hours are put together here, not by the database: SQLite would call back for eac
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.db import models
 from django.db.models import Count, Max, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from keys import policy
@@ -23,6 +23,8 @@ from keys.policy import Actor
 from keys.verification import Code
 
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+# The day of an hour. Truncating it would call back into Python for every row of SQLite's.
+_DATE = Cast("hour", models.DateField())
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # A limit that never resets is drawn over no more than this.
@@ -131,7 +133,7 @@ def outcomes(*, actor: Actor, keys: QuerySet[APIKey], span: Range, now: datetime
         rows = minutes.values_list("minute", "outcome")
     else:
         hours = UsageBucket.objects.filter(key__in=visible, hour__gte=since)
-        rows = hours.values_list("hour", "outcome")
+        rows = hours.values_list(_DATE if span is Range.MONTH else "hour", "outcome")
     for moment, outcome, requests in rows.order_by().annotate(Sum("requests")):
         _add(slots, span.step, moment, outcome, requests)
     return slots
@@ -142,9 +144,9 @@ def sparklines(*, actor: Actor, keys: Iterable[APIKey], now: datetime) -> dict[i
     found = {key.pk: _empty_slots(Range.MONTH.span, _DAY, now) for key in keys}
     buckets = policy.visible(actor, UsageBucket.objects.filter(key__in=list(found)))
     since = _first_start(Range.MONTH.span, _DAY, now)
-    rows = buckets.filter(hour__gte=since).values_list("key", "hour", "outcome")
-    for pk, hour, outcome, requests in rows.order_by().annotate(Sum("requests")):
-        _add(found[pk], _DAY, hour, outcome, requests)
+    rows = buckets.filter(hour__gte=since).values_list("key", _DATE, "outcome")
+    for pk, day, outcome, requests in rows.order_by().annotate(Sum("requests")):
+        _add(found[pk], _DAY, day, outcome, requests)
     return found
 
 
@@ -261,7 +263,11 @@ def _empty_slots(span: timedelta, step: timedelta, now: datetime) -> list[Slot]:
     return [Slot(first + index * step) for index in range(span // step)]
 
 
-def _add(slots: list[Slot], step: timedelta, moment: datetime, outcome: str, requests: int) -> None:
+def _add(
+    slots: list[Slot], step: timedelta, moment: datetime | date, outcome: str, requests: int
+) -> None:
+    if not isinstance(moment, datetime):
+        moment = datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
     index = (moment - slots[0].start) // step
     if index < len(slots):
         found = slots[index].outcomes
