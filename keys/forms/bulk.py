@@ -108,6 +108,8 @@ class NarrowForm(ChangeForm):
 class ExpiryForm(ChangeForm):
     """When keys shall expire."""
 
+    change_class = bulk.SetExpiry
+
     expiry = forms.ChoiceField(
         label=gettext_lazy("Expires"), widget=forms.RadioSelect, initial="90"
     )
@@ -168,6 +170,8 @@ class ExpiryForm(ChangeForm):
 
 class AllowForm(ChangeForm):
     """From where keys may be used as well."""
+
+    change_class = bulk.AllowNetwork
 
     network = forms.CharField(
         label=gettext_lazy("Address or range"),
