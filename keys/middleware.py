@@ -1,10 +1,13 @@
-"""Where a request comes from, and in which language its answer is."""
+"""Where a request comes from, how its text is written, in which language its answer is."""
 
+import codecs
 import uuid
 from collections.abc import Callable
 
 from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
+from django.middleware.gzip import GZipMiddleware
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
 
@@ -17,6 +20,8 @@ _DOORS = {"admin": AuditEvent.Door.ADMIN}
 
 # First parts of the paths that people look at. The rest is for programs, which match words.
 _FOR_PEOPLE = frozenset({"", "accounts", "admin", "docs", "language", "organizations"})
+
+_FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 
 
 class OriginMiddleware:
@@ -39,6 +44,25 @@ class OriginMiddleware:
             response = self.get_response(request)
         response["X-Request-Id"] = request.id
         return response
+
+
+class EncodingMiddleware:
+    """Reads all text as UTF-8, and refuses a form that says that it is written otherwise.
+
+    Django would decode with whatever codec the content type names: some are none for text,
+    some yield half characters, which no page shows and no database stores.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        named = request.encoding
+        if named is not None and codecs.lookup(named).name != "utf-8":
+            if request.content_type in _FORMS:
+                raise BadRequest("Forms are written in UTF-8.")
+            request.encoding = "utf-8"
+        return self.get_response(request)
 
 
 class LanguageMiddleware:
@@ -66,6 +90,20 @@ class LanguageMiddleware:
             response.headers.setdefault("Content-Language", language)
             patch_vary_headers(response, ["Accept-Language", "Cookie"])
         return response
+
+
+class CompressionMiddleware(GZipMiddleware):
+    """Compresses what people look at, but nothing that shows a secret.
+
+    How well a secret compresses beside what somebody else chose would tell of it (BREACH).
+    Pages that show one are never stored, and so are known.
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        may_show_a_secret = "no-store" in response.get("Cache-Control", "")
+        if may_show_a_secret or _first_part(request) not in _FOR_PEOPLE:
+            return response
+        return super().process_response(request, response)
 
 
 def _first_part(request: HttpRequest) -> str:
