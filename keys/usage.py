@@ -289,9 +289,8 @@ def _presentable(text: str, length: int) -> str:
     """Return what was sent as text that can be stored and shown: without secrets, cut."""
     # A header may hold what no database stores.
     storable = text.replace("\x00", "").encode("utf-8", "replace").decode()
-    return _WORD.sub(lambda word: "…" if secrets.find_format(word[0]) else word[0], storable)[
-        :length
-    ]
+    presentable = _WORD.sub(lambda word: "…" if secrets.find_format(word[0]) else word[0], storable)
+    return presentable[:length]
 
 
 def _amount(value: Decimal | int) -> Value:

@@ -183,7 +183,7 @@ def _write_last_uses(secrets: list[KeySecret], buckets: list[UsageBucket], now: 
         hours = [
             bucket.hour
             for bucket in buckets
-            if bucket.secret == secret and bucket.outcome == Code.VALID
+            if bucket.secret_id == secret.pk and bucket.outcome == Code.VALID
         ]
         if hours:
             secret.last_used_at = min(max(hours) + _HOUR / 2, now)
