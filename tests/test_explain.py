@@ -280,6 +280,17 @@ def test_limit_is_full_again_in_a_period_to_come(developer, acme):
         assert explained(developer, acme, key.label, at="2026-03-03").code is Code.LIMIT_EXCEEDED
 
 
+@pytest.mark.parametrize("reset", ["daily", "weekly", "monthly"])
+def test_limit_of_the_last_period_of_the_calendar_is_explained(reset, developer, acme):
+    key = services.issue_key(
+        actor=developer, organization=acme, name="Lasting", limit=Decimal(5), limit_reset=reset
+    )
+
+    explanation = explained(developer, acme, str(key.pk), at="9999-12-31T23:59")
+
+    assert explanation.limit.resets_at is None
+
+
 @pytest.mark.parametrize("cost", ["0", "0.5", "1", "1.000001", "2"])
 @pytest.mark.parametrize("limit", ["0", "1", "2"])
 def test_limit_is_explained_as_it_is_charged(limit, cost, developer, acme):

@@ -36,9 +36,12 @@ class LimitReset(models.TextChoices):
         start = cls.period_start(reset, now)
         if start is None:
             return None
-        # Some moment of the next period, brought back to when that begins.
         days = {cls.DAILY: 1, cls.WEEKLY: 7, cls.MONTHLY: 31}[cls(str(reset))]
-        return cls.period_start(reset, start + timedelta(days=days))
+        try:
+            inside_next = start + timedelta(days=days)
+        except OverflowError:  # the calendar ends before the period does
+            return None
+        return cls.period_start(reset, inside_next)
 
 
 @dataclass(frozen=True, slots=True)
