@@ -44,6 +44,20 @@ class TestKeysAreFound:
         assert "No key has this secret." in response.text
         assert secret not in response.text
 
+    @pytest.mark.parametrize("line", ["Authorization: Bearer %s", "key=%s", "“%s”", "%s..."])
+    def test_the_key_in_a_line_is_found_and_not_repeated(self, as_staff, key, line):
+        found = find(as_staff, line % key.secret)
+        unknown = find(as_staff, line % ("kh_" + "A" * 47))
+
+        assert found.url == page("apikey_change", key.pk)
+        assert "A" * 47 not in unknown.text
+
+    def test_a_list_does_not_repeat_the_key_in_a_line(self, as_staff, key):
+        response = as_staff.get(page("apikey_changelist"), {"q": f"key={key.secret}"}, follow=True)
+
+        assert "Consider rotating it" in response.text
+        assert key.secret not in response.text
+
     def test_a_key_that_was_rotated_is_found_by_the_old_secret(self, as_staff, developer, key):
         old = key.secret
         services.rotate_key(actor=developer, key=key)
@@ -111,3 +125,16 @@ def test_a_search_costs_few_queries(as_staff, acme, owner, key, django_assert_ma
         services.issue_key(actor=owner, organization=acme, name=f"Back {number}")
     with django_assert_max_num_queries(18):  # the menu asks the policy about each list
         find(as_staff, "back")
+
+
+class TestOddTerms:
+    @pytest.mark.parametrize("term", ["1" * 5000, "x" * 100_000, "9" * 19, "²", "%", "\x00"])
+    def test_find_nothing_and_do_not_fail(self, as_staff, key, term):
+        assert page("apikey_change", key.pk) not in find(as_staff, term).text
+
+    @pytest.mark.parametrize("model", ["apikey", "auditevent", "decision", "organization", "user"])
+    def test_a_list_is_not_searched_for_thousands_of_words(self, as_superuser, key, model):
+        response = as_superuser.get(page(f"{model}_changelist"), {"q": "a " * 2000})
+
+        assert response.status_code == 200
+        assert list(response.context["cl"].result_list) == []

@@ -14,12 +14,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from keys import policy, secrets, services
+from keys import policy, services
 from keys.admin.base import ReadOnlyInline, telling_refusals
 from keys.admin.buttons import Button, ButtonAdmin, ReasonForm
 from keys.admin.decisions import use_of_key
 from keys.admin.filters import AttentionFilter, OrganizationFilter, StatusFilter
 from keys.admin.site import staff
+from keys.forms.search import SearchForm
 from keys.models import AllowedIP, APIKey, KeySecret
 from keys.roles import Permission
 
@@ -189,8 +190,8 @@ class APIKeyAdmin(ButtonAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        words = request.GET.get(SEARCH_VAR, "").split()
-        if any(secrets.find_format(word) for word in words):
+        form = SearchForm({"search": request.GET.get(SEARCH_VAR, "")})
+        if form.is_valid() and form.secret:
             message = gettext(
                 "That was a whole key, and searching puts it into the address: it is now in this "
                 "browser's history and perhaps in logs. Consider rotating it, and find keys by "

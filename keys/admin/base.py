@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from keys import policy
 from keys.admin.counting import BoundedPaginator
+from keys.forms.search import MAX_SEARCH_LENGTH
 from keys.models import User
 from keys.policy import Actor
 from keys.roles import Permission
@@ -120,6 +121,14 @@ class PolicyAdmin(admin.ModelAdmin):
         field, _sign, comparison = lookup.partition("__")
         is_ours = field in {*map(_name_of_filter, self.list_filter), *self.linked_lookups}
         return is_ours and comparison in _COMPARISONS and "\x00" not in value
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        # Every word is looked for in every column: very many would keep the database busy.
+        if len(search_term) > MAX_SEARCH_LENGTH:
+            return queryset.none(), False
+        return super().get_search_results(request, queryset, search_term)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         return super().formfield_for_foreignkey(

@@ -15,6 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from keys import policy, secrets, snapshots
 from keys.admin.rows import visible_people
+from keys.forms.search import MAX_SEARCH_LENGTH, SearchForm
 from keys.models import APIKey, AuditEvent, KeySecret, Organization, User
 
 # Of each kind; who needs more narrows the list of that kind.
@@ -25,7 +26,7 @@ _SHORTEST = 2
 # How much of the end of a secret its label shows; people often quote four characters.
 _QUOTED = {secret_format.shown[1] for secret_format in secrets.FORMATS.values()} | {4}
 _REQUEST_ID = re.compile(r"[0-9a-f]{32}\Z")
-_LARGEST_NUMBER = 2**63 - 1
+_NUMBER = re.compile(r"[0-9]{1,18}\Z")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def search(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     if request.method not in ("GET", "HEAD", "POST"):
         return HttpResponseNotAllowed(["GET", "POST"])
     term = request.POST.get("term", "").replace("\x00", "").strip()
-    groups = [group for group in _find(request.user, term) if group.hits] if term else []
+    groups = [group for group in _find(request.user, term) if group.hits]
     hits = [hit for group in groups for hit in group.hits]
     if len(hits) == 1:
         return redirect(hits[0].url)
@@ -72,14 +73,19 @@ def search(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
 
 
 def _looks_secret(term: str) -> bool:
-    """Say whether the term may be a key, whole or mistyped; a label of one is none."""
+    """Say whether the term may be a key, whole or mistyped, or a line that holds one.
+
+    A label of a key is none.
+    """
     begins_so = term.startswith(tuple(each.prefix for each in secrets.FORMATS.values()))
-    return begins_so and "..." not in term
+    return (begins_so and "..." not in term) or secrets.holds_part(term)
 
 
 def _find(actor: User, term: str) -> Iterator[Group]:
     if _looks_secret(term):
         yield _group(_("API keys"), _keys_with_secret(actor, term), _describe_key)
+        return
+    if not 0 < len(term) <= MAX_SEARCH_LENGTH:
         return
     yield _group(_("API keys"), _keys(actor, term), _describe_key)
     yield _group(_("Organizations"), _organizations(actor, term), _describe_organization)
@@ -92,8 +98,10 @@ def _group(title: str, rows: QuerySet, describe: Any) -> Group:
     return Group(title, [describe(row) for row in found[:SHOWN]], len(found) > SHOWN)
 
 
-def _keys_with_secret(actor: User, secret: str) -> QuerySet[APIKey]:
-    row = snapshots.find_secret(secret)
+def _keys_with_secret(actor: User, term: str) -> QuerySet[APIKey]:
+    form = SearchForm({"search": term})
+    secret = form.secret if form.is_valid() else None
+    row = snapshots.find_secret(secret) if secret else None
     return _visible_keys(actor).filter(pk=row.key_id if row else None)
 
 
@@ -130,8 +138,7 @@ def _events(actor: User, term: str) -> QuerySet[AuditEvent]:
 
 
 def _numbered(term: str) -> Q:
-    is_number = term.isascii() and term.isdecimal() and int(term) <= _LARGEST_NUMBER
-    return Q(pk=int(term)) if is_number else Q(pk=None)
+    return Q(pk=int(term)) if _NUMBER.match(term) else Q(pk=None)
 
 
 def _visible_keys(actor: User) -> QuerySet[APIKey]:
