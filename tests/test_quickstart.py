@@ -210,6 +210,23 @@ def test_the_demos_decisions_are_the_latest_of_its_requests():
     assert {row.outcome for row in rows} >= {"VALID", "FORBIDDEN_ADDRESS", "LOCKED"}
 
 
+@pytest.mark.django_db
+def test_the_demos_keys_were_last_used_when_their_latest_request_was_let_through():
+    demo.create("the password of this demo")
+
+    accepted = Decision.objects.filter(outcome="VALID").order_by("at")
+    shown = 0
+    for key in APIKey.objects.with_details():
+        last = accepted.filter(key=key).last()
+        if last is None:
+            continue
+        shown += 1
+        assert (key.totals.last_used_at, key.totals.last_address) == (last.at, last.address)
+        assert last.secret.last_used_at == last.at
+        assert all(use.last_used_at == last.at for use in key.scope_uses.all())
+    assert shown > 5
+
+
 def test_a_port_in_use_gives_one_clear_line(var):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -74,11 +74,13 @@ def write(
         secrets = list(KeySecret.objects.filter(key=key).order_by("pk"))
         buckets = list(_buckets(key, secrets, traffic, age, now, chance))
         UsageBucket.objects.bulk_create(buckets, batch_size=2000)
-        _write_totals(key, traffic, buckets, now, chance)
-        _write_last_uses(secrets, buckets, now)
+        latest = _decisions(traffic, buckets, now, chance)
+        _write_totals(key, buckets, latest, traffic)
+        usage.restate_period(key, now=now)
+        _write_last_uses(secrets, buckets, latest)
         MinuteBucket.objects.bulk_create(_minutes(key, buckets, now, chance))
         ScopeUse.objects.bulk_create(_scope_uses(key, traffic))
-        decisions += _decisions(traffic, buckets, now, chance)
+        decisions += latest
     # Numbered as time goes.
     Decision.objects.bulk_create(sorted(decisions, key=lambda each: each.at), batch_size=1000)
 
@@ -157,37 +159,42 @@ def _outcomes(
 
 
 def _write_totals(
-    key: APIKey,
-    traffic: Traffic,
-    buckets: list[UsageBucket],
-    now: datetime,
-    chance: random.Random,
+    key: APIKey, buckets: list[UsageBucket], decisions: list[Decision], traffic: Traffic
 ) -> None:
     sums: dict[bool, int] = defaultdict(int)
     for bucket in buckets:
         sums[bucket.outcome == Code.VALID] += bucket.requests
-    last = max(bucket.hour for bucket in buckets if bucket.outcome == Code.VALID)
-    latest = min(last + _HOUR, now)
     key.totals.requests, key.totals.refused = sums[True], sums[False]
     key.totals.cost = sum((bucket.cost for bucket in buckets), Decimal(0))
     key.totals.byok_cost = sum((bucket.byok_cost for bucket in buckets), Decimal(0))
-    key.totals.last_used_at = last + (latest - last) * chance.random()
-    key.totals.last_address = traffic.addresses[0]
+    last = _last_accepted(decisions)
+    key.totals.last_used_at = last.at if last else _last_hour(buckets) + _HOUR / 2
+    key.totals.last_address = last.address if last else traffic.addresses[0]
     key.totals.last_user_agent = traffic.agent_told
     key.totals.save()
-    usage.restate_period(key, now=now)
 
 
-def _write_last_uses(secrets: list[KeySecret], buckets: list[UsageBucket], now: datetime) -> None:
+def _write_last_uses(
+    secrets: list[KeySecret], buckets: list[UsageBucket], decisions: list[Decision]
+) -> None:
     for secret in secrets:
-        hours = [
-            bucket.hour
-            for bucket in buckets
-            if bucket.secret_id == secret.pk and bucket.outcome == Code.VALID
-        ]
-        if hours:
-            secret.last_used_at = min(max(hours) + _HOUR / 2, now)
-            secret.save(update_fields=["last_used_at"])
+        used = [bucket for bucket in buckets if bucket.secret == secret]
+        if not any(bucket.outcome == Code.VALID for bucket in used):
+            continue
+        last = _last_accepted([each for each in decisions if each.secret == secret])
+        secret.last_used_at = last.at if last else _last_hour(used) + _HOUR / 2
+        secret.save(update_fields=["last_used_at"])
+
+
+def _last_accepted(decisions: list[Decision]) -> Decision | None:
+    """Return the latest request that was let through, if it is among those that are kept."""
+    accepted = [each for each in decisions if each.outcome == Code.VALID]
+    return max(accepted, key=lambda each: each.at, default=None)
+
+
+def _last_hour(buckets: list[UsageBucket]) -> datetime:
+    """Return the hour of the last request that was let through."""
+    return max(bucket.hour for bucket in buckets if bucket.outcome == Code.VALID)
 
 
 def _minutes(
