@@ -162,6 +162,17 @@ def require(actor: Actor, permission: Permission | str, obj: Model) -> None:
         raise PermissionDenied(_("You do not have permission to do this."))
 
 
+def has_every_right(actor: Actor) -> bool:
+    """Say whether nothing in the installation is kept from the actor."""
+    return actor is OPERATOR or (isinstance(actor, User) and actor.is_active and actor.is_superuser)
+
+
+def is_locked_for(key: APIKey, permission: Permission) -> bool:
+    """Say whether a staff lock keeps who may not lift it from using this permission on the key."""
+    # Revoking only narrows, so no lock stands in its way.
+    return key.locked_at is not None and permission is not Permission.DELETE_APIKEY
+
+
 def reach_needed(key: APIKey, obj: Model) -> Reach:
     """Return how far a grant must reach for the key to act on the row."""
     if type(obj) not in _OWNER:

@@ -167,9 +167,7 @@ def by_secret(
         _add(used[pk], step, hour, outcome, requests)
     secrets = policy.visible(actor, key.secrets.order_by("pk"))
     return [
-        (secret, used[secret.pk])
-        for secret in secrets
-        if secret.pk in used or _still_works(secret, now)
+        (secret, used[secret.pk]) for secret in secrets if secret.pk in used or secret.works_at(now)
     ]
 
 
@@ -272,10 +270,6 @@ def _add(
     if index < len(slots):
         found = slots[index].outcomes
         found[outcome] = found.get(outcome, 0) + requests
-
-
-def _still_works(secret: KeySecret, now: datetime) -> bool:
-    return secret.revoked_at is None and (secret.ends_at is None or secret.ends_at > now)
 
 
 def _costs(key: APIKey, start: datetime, step: timedelta) -> dict[datetime, Decimal]:

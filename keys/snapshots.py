@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 
 from keys import policy, secrets
 from keys.models import AllowedIP, APIKey, KeySecret
-from keys.verification import Snapshot
+from keys.verification import Snapshot, allowed_networks
 
 
 def find_secret(presented: str) -> KeySecret | None:
@@ -46,17 +46,18 @@ def take(secret: KeySecret) -> Snapshot:
 
 
 def address_lists(
-    key: APIKey, rows: Iterable[AllowedIP]
+    key: APIKey, rows: Iterable[AllowedIP], pool: Iterable[str] | None = None
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """Return the networks that these rows allow a key (None: all) and those they deny it."""
+    """Return the networks that these rows allow a key (None: all) and those they deny it.
+
+    `pool` is that of the organization's servers, where it is known; else it may be read.
+    """
     active = [row for row in rows if row.active]
-    own = tuple(row.network for row in active if not row.deny)
+    own = [row.network for row in active if not row.deny]
     denied = tuple(row.network for row in active if row.deny)
-    if key.assign_server_ips:
-        # The pool counts even when it is empty: emptying it must not open the key to all.
+    if key.assign_server_ips and pool is None:
         pool = key.organization.server_addresses.values_list("network", flat=True)
-        return (*own, *pool), denied
-    return own or None, denied
+    return allowed_networks(own, pool if key.assign_server_ips else None), denied
 
 
 def _with_key() -> QuerySet[KeySecret]:

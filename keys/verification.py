@@ -76,6 +76,15 @@ def is_address_allowed(snapshot: Snapshot, address: Address | None) -> bool:
     return passes_lists(snapshot.allowed, snapshot.denied, address)
 
 
+def allowed_networks(own: Iterable[str], pool: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return from which networks a key may be used, by its own list and a pool that it follows.
+
+    `pool` None: it follows none. The answer None: from all.
+    """
+    # The pool counts even when it is empty: emptying it must not open the key to all.
+    return tuple(own) or None if pool is None else (*own, *pool)
+
+
 def passes_lists(
     allowed: Sequence[str] | None, denied: Sequence[str], address: Address | None
 ) -> bool:

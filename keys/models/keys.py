@@ -348,6 +348,10 @@ class KeySecret(models.Model):
         quiet_at = self._quiet_at(self.superseded_at)
         return min((end for end in (self.retires_at, quiet_at) if end is not None), default=None)
 
+    def works_at(self, now: datetime) -> bool:
+        """Say whether the secret opens its key at that moment, if anything does."""
+        return self.revoked_at is None and (self.ends_at is None or self.ends_at > now)
+
     def _quiet_at(self, superseded_at: datetime) -> datetime | None:
         if self.quiet_hours is None:
             return None

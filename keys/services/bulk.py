@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from keys import policy
+from keys import policy, snapshots
 from keys.models import APIKey, Organization
 from keys.networks import Address
 from keys.policy import Actor
@@ -130,14 +130,11 @@ class AllowNetwork(BulkChange):
 
     def locks_out(self, key: APIKey) -> bool:
         """Say whether the key can be used from `address` now, and then no longer."""
-        rows = [row for row in key.allowed_ips.all() if row.active]
-        allowed = [row.network for row in rows if not row.deny]
-        denied = [row.network for row in rows if row.deny]
-        is_open = not allowed and not key.assign_server_ips
-        if key.assign_server_ips:
-            allowed += self.server_networks
-        works_now = passes_lists(None if is_open else allowed, denied, self.address)
-        return works_now and not passes_lists([*allowed, self.network], denied, self.address)
+        rows = key.allowed_ips.all()
+        allowed, denied = snapshots.address_lists(key, rows, self.server_networks)
+        works_now = passes_lists(allowed, denied, self.address)
+        then_allowed = [*(allowed or ()), self.network]
+        return works_now and not passes_lists(then_allowed, denied, self.address)
 
     def carry_out(self, actor: Actor, key: APIKey) -> None:
         add_allowed_ip(actor=actor, key=key, network=self.network, comment=self.comment)
@@ -230,8 +227,8 @@ def _refusal(key: APIKey, change: BulkChange) -> str:
         return _("It is revoked; nothing brings it back.")
     if not getattr(key, f"may_{change.permission.codename}"):
         return _("You may not change it.")
-    is_stopped = key.locked_at is not None and change.permission is not Permission.DELETE_APIKEY
-    if is_stopped and not getattr(key, f"may_{Permission.LOCK_APIKEY.codename}"):
+    may_lock = getattr(key, f"may_{Permission.LOCK_APIKEY.codename}")
+    if policy.is_locked_for(key, change.permission) and not may_lock:
         return _("Staff locked it; only they can change it.")
     return ""
 

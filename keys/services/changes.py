@@ -47,8 +47,7 @@ def open_key(actor: Actor, key: APIKey, permission: Permission) -> APIKey:
     policy.require(actor, permission, key)
     # `no_key`: whoever counts a use meanwhile need not wait, nor do we for them.
     key = APIKey.objects.live().select_for_update(no_key=True).get(pk=key.pk)
-    # Revoking only narrows, so a staff lock does not stand in its way.
-    is_stopped = key.locked_at is not None and permission is not Permission.DELETE_APIKEY
+    is_stopped = policy.is_locked_for(key, permission)
     if is_stopped and not policy.allows(actor, Permission.LOCK_APIKEY, key):
         raise PermissionDenied(_("Staff locked this key; only they can change it."))
     return key

@@ -12,7 +12,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.utils.translation import gettext as _
 
-from keys import networks, policy
+from keys import networks, policy, snapshots
 from keys.models import AllowedIP, APIKey, Organization, User
 from keys.models.usage import LimitReset
 from keys.policy import Actor
@@ -120,13 +120,7 @@ class _Confinement:
 
     @classmethod
     def of(cls, key: APIKey) -> "_Confinement":
-        rows = list(AllowedIP.objects.filter(key=key, active=True))
-        allowed = [row.network for row in rows if not row.deny]
-        if key.assign_server_ips:
-            allowed += key.organization.server_addresses.values_list("network", flat=True)
-        is_open = not allowed and not key.assign_server_ips
-        denied = tuple(row.network for row in rows if row.deny)
-        return cls(None if is_open else tuple(allowed), denied)
+        return cls(*snapshots.address_lists(key, AllowedIP.objects.filter(key=key)))
 
     def is_within(self, outer: "_Confinement") -> bool:
         """Say whether `outer` allows every address that this allows."""

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from keys import policy, roles
 from keys.models import Membership, Organization, Role, User, Workspace
-from keys.policy import OPERATOR, Actor
+from keys.policy import Actor
 from keys.roles import Permission
 from keys.services import audit, rows
 from keys.services.validation import save, validate
@@ -22,7 +22,7 @@ def create_organization(*, actor: Actor, name: str, slug: str, owner: User) -> O
 
     For staff with every right and the operator. Raises PermissionDenied, ValidationError.
     """
-    if not (actor is OPERATOR or (isinstance(actor, User) and actor.is_superuser)):
+    if not policy.has_every_right(actor):
         raise PermissionDenied(_("Only staff create organizations."))
     organization = Organization(name=name, slug=slug)
     validate(organization)

@@ -6,8 +6,9 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from keys import policy
 from keys.models import User
-from keys.policy import OPERATOR, Actor
+from keys.policy import Actor
 from keys.services import audit
 from keys.services.validation import save, validate
 
@@ -65,8 +66,7 @@ def note_password_change(*, actor: Actor, person: User) -> None:
 
 
 def _require_superuser(actor: Actor) -> None:
-    is_superuser = isinstance(actor, User) and actor.is_active and actor.is_superuser
-    if not (actor is OPERATOR or is_superuser):
+    if not policy.has_every_right(actor):
         raise PermissionDenied(_("Only superusers manage accounts."))
 
 

@@ -75,10 +75,9 @@ def retire_secret(*, actor: Actor, secret: KeySecret, quiet_hours: int | None = 
         secret = key.secrets.get(pk=secret.pk)
         if secret == key.current_secret:
             raise ValidationError(_("This is the key's current secret: rotate or revoke the key."))
-        has_ended = secret.ends_at is not None and secret.ends_at <= now
         if quiet_hours is None:
             secret.revoked_at = secret.revoked_at or now
-        elif secret.revoked_at or has_ended:
+        elif not secret.works_at(now):
             # More patience would bring it back.
             raise ValidationError(_("This secret no longer works."))
         else:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from keys.hygiene import Check
 from keys.models import APIKey, Decision, KeySecret
 from keys.models.keys import Status
+from keys.policy import is_locked_for
 from keys.roles import Permission
 from keys.templatetags.navigation import Place
 from keys.templatetags.policy import may
@@ -93,10 +94,10 @@ def key_tabs(context: Context, key: APIKey) -> dict:
 @register.simple_tag(takes_context=True)
 def changeable(context: Context, permission: str, key: APIKey) -> bool:
     """Say whether to offer a change: the person may, and neither end nor lock stands in the way."""
-    is_shut = key.revoked_at is not None or (
-        key.locked_at is not None and not may(context, Permission.LOCK_APIKEY, key)
-    )
-    return not is_shut and may(context, permission, key)
+    is_locked = is_locked_for(key, Permission(permission))
+    if key.revoked_at or (is_locked and not may(context, Permission.LOCK_APIKEY, key)):
+        return False
+    return may(context, permission, key)
 
 
 @register.simple_tag
@@ -133,7 +134,7 @@ class SecretState:
 def secret_state(secret: KeySecret, key: APIKey) -> SecretState:
     """Return what one of the key's secrets is: current, old but working, or over."""
     now = timezone.now()
-    if key.revoked_at or secret.revoked_at or (secret.ends_at and secret.ends_at <= now):
+    if key.revoked_at or not secret.works_at(now):
         return SecretState(_("No longer works"), "neutral")
     if secret.ends_at:
         return SecretState(_("Old, still works"), "warning", is_old_and_works=True)

@@ -91,11 +91,7 @@ def key_rotate(request: OrganizationRequest, identifier: str) -> HttpResponse:
         "form": form,
         "key": key,
         "is_for_exchange": key.dialect == Dialect.NETOGRAPHY,
-        "working_secrets": [
-            each
-            for each in key.secrets.all()
-            if each.revoked_at is None and (each.ends_at is None or each.ends_at > now)
-        ],
+        "working_secrets": [each for each in key.secrets.all() if each.works_at(now)],
     }
     return render_page(request, "keys/apikey_rotate.html", context)
 
