@@ -129,6 +129,11 @@ def parse_address(text: str) -> Address:
     return network.network_address
 
 
+def is_everywhere(network: str) -> bool:
+    """Say whether a canonical network holds every address of its kind."""
+    return network.endswith("/0")
+
+
 def contains(networks: Iterable[str], address: Address) -> bool:
     """Say whether one of these canonical networks holds the address."""
     return any(

@@ -106,6 +106,22 @@ def test_list_that_holds_ones_own_address_is_not_asked_about(developer, acme):
     assert secret_on(client.post(listing(acme, "create"), form))
 
 
+def test_following_servers_that_one_is_not_at_is_asked_about_first(developer, acme):
+    """An organization without server addresses included: then nothing is let through."""
+    client = sign_in(developer)
+    form = fill(client, acme, assign_server_ips="on")
+    response = client.post(listing(acme, "create"), form)
+    assert "Your own address, 127.0.0.1, is not let through" in text_of(response)
+    assert not APIKey.objects.exists()
+
+
+def test_following_servers_that_one_is_at_is_not_asked_about(developer, owner, acme):
+    services.add_server_address(actor=owner, organization=acme, network="127.0.0.0/8")
+    client = sign_in(developer)
+    form = fill(client, acme, assign_server_ips="on")
+    assert secret_on(client.post(listing(acme, "create"), form))
+
+
 def test_developer_gives_no_scope_beyond_their_own(developer, acme):
     """T2, T8: what the page does not offer, the form does not take."""
     client = sign_in(developer)

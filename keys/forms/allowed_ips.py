@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from keys import networks, snapshots
+from keys.forms.fields import NetworkField, ServiceForm
 from keys.models import AllowedIP, APIKey
 from keys.networks import Address
 from keys.verification import passes_lists
@@ -40,12 +40,12 @@ class Consequence:
         return self.opens or self.locks_out
 
 
-class AllowedIPForm(forms.Form):
+class AllowedIPForm(ServiceForm):
     """One more address or range."""
 
     ALLOW, DENY = "allow", "deny"
 
-    network = forms.CharField(
+    network = NetworkField(
         label=gettext_lazy("Address or range"),
         max_length=64,
         widget=forms.TextInput(
@@ -73,12 +73,6 @@ class AllowedIPForm(forms.Form):
         self.address = address
         self.needs_confirmation = False
 
-    def clean_network(self) -> str:
-        try:
-            return networks.canonical_network(self.cleaned_data["network"])
-        except ValueError as error:
-            raise ValidationError("%(problem)s", params={"problem": str(error)}) from None
-
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         network, effect = cleaned.get("network"), cleaned.get("effect")
@@ -95,16 +89,8 @@ class AllowedIPForm(forms.Form):
             "comment": self.cleaned_data["comment"],
         }
 
-    def add_problems(self, problems: ValidationError) -> None:
-        """Show what the service found wrong, at its fields; unknown fields above the form."""
-        if not hasattr(problems, "error_dict"):
-            self.add_error(None, problems)
-            return
-        for field, errors in problems.error_dict.items():
-            self.add_error(field if field in self.fields else None, errors)
-
     def _refuse_everywhere(self, network: str, effect: str) -> None:
-        if network in ("0.0.0.0/0", "::/0") and effect == self.ALLOW:
+        if networks.is_everywhere(network) and effect == self.ALLOW:
             self.add_error(
                 "network",
                 _("“%(network)s” means everywhere; leave the list empty for that.")

@@ -6,18 +6,14 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from keys import networks
-from keys.forms.fields import OnceForm
+from keys.forms.fields import EXPIRY_DAYS, MomentField, NetworkField, OnceForm, days_choice
 from keys.networks import Address
 from keys.services import bulk
 from keys.services.narrowing import Narrow
-
-EXPIRY_DAYS = (7, 30, 60, 90, 365)
-_MOMENT = "%Y-%m-%dT%H:%M"
 
 
 class SelectionForm(forms.Form):
@@ -113,19 +109,15 @@ class ExpiryForm(ChangeForm):
     expiry = forms.ChoiceField(
         label=gettext_lazy("Expires"), widget=forms.RadioSelect, initial="90"
     )
-    expires_at = forms.DateTimeField(
-        label=gettext_lazy("Expires at"),
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=_MOMENT),
-        input_formats=[_MOMENT, "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"],
-        help_text=gettext_lazy("In UTC, as 2027-01-31 18:00."),
+    expires_at = MomentField(
+        label=gettext_lazy("Expires at"), help_text=gettext_lazy("In UTC, as 2027-01-31 18:00.")
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.now = timezone.now().replace(second=0, microsecond=0)
         self.fields["expiry"].choices = [
-            *((str(days), self._describe(days)) for days in EXPIRY_DAYS),
+            *(days_choice(days, self.now) for days in EXPIRY_DAYS),
             ("custom", _("Another date")),
             ("never", _("Never")),
         ]
@@ -150,7 +142,7 @@ class ExpiryForm(ChangeForm):
         expires_at = self.cleaned_data["expires_at"]
         if expires_at is None:
             return {"expiry": "never"}
-        return {"expiry": "custom", "expires_at": expires_at.strftime(_MOMENT)}
+        return {"expiry": "custom", "expires_at": expires_at.strftime(MomentField.FORMAT)}
 
     def _check(self, expires_at: datetime | None) -> None:
         if expires_at is None:
@@ -162,23 +154,15 @@ class ExpiryForm(ChangeForm):
                 % {"now": f"{self.now:%Y-%m-%d %H:%M}"},
             )
 
-    def _describe(self, days: int) -> str:
-        words = _("1 year") if days == 365 else _("%(days)d days") % {"days": days}
-        day = timezone.localtime(self.now + timedelta(days=days))
-        return f"{words} · {date_format(day, 'DATE_FORMAT')}"
-
 
 class AllowForm(ChangeForm):
     """From where keys may be used as well."""
 
     change_class = bulk.AllowNetwork
 
-    network = forms.CharField(
+    network = NetworkField(
         label=gettext_lazy("Address or range"),
         max_length=100,
-        widget=forms.TextInput(
-            attrs={"autocomplete": "off", "spellcheck": "false", "class": "mono"}
-        ),
         help_text=gettext_lazy("Such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32."),
     )
     comment = forms.CharField(
@@ -193,11 +177,8 @@ class AllowForm(ChangeForm):
     )
 
     def clean_network(self) -> str:
-        try:
-            network = networks.canonical_network(self.cleaned_data["network"])
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
-        if network in ("0.0.0.0/0", "::/0"):
+        network = self.cleaned_data["network"]
+        if networks.is_everywhere(network):
             raise ValidationError(
                 _("“%(network)s” means everywhere: a key without allowed IPs has that already.")
                 % {"network": network}

@@ -7,8 +7,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from keys.forms.fields import AddressLine
-from keys.forms.key_fields import KeyForm, short_date
+from keys.forms.fields import AddressLine, short_date
+from keys.forms.key_fields import KeyForm
 from keys.models import APIKey
 from keys.summaries import Facts, facts_of, widenings
 

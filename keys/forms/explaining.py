@@ -8,10 +8,10 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from keys import networks, roles, secrets
+from keys import roles, secrets
+from keys.forms.fields import AddressField, MomentField
 from keys.forms.search import SearchForm
 from keys.models.fields import AMOUNT_PLACES
-from keys.networks import Address
 from keys.roles import Permission
 from keys.usage import MAX_COST
 
@@ -40,12 +40,10 @@ class ExplainForm(forms.Form):
             attrs={"autocomplete": "off", "autocapitalize": "off", "class": "mono"}
         ),
     )
-    address = forms.CharField(
+    address = AddressField(
         label=gettext_lazy("Address"),
-        max_length=64,
         required=False,
         help_text=gettext_lazy("Where the request comes from. Empty: it cannot be told."),
-        widget=forms.TextInput(attrs={"autocomplete": "off", "class": "mono"}),
     )
     scopes = forms.CharField(
         label=gettext_lazy("Scopes"),
@@ -74,13 +72,7 @@ class ExplainForm(forms.Form):
         help_text=gettext_lazy("In credits. Empty: 1, as for a service that names no cost."),
         widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal"}),
     )
-    at = forms.DateTimeField(
-        label=gettext_lazy("Moment"),
-        required=False,
-        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"],
-        help_text=gettext_lazy("In UTC. Empty: now."),
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-    )
+    at = MomentField(label=gettext_lazy("Moment"), help_text=gettext_lazy("In UTC. Empty: now."))
 
     @property
     def is_sensitive(self) -> bool:
@@ -92,15 +84,6 @@ class ExplainForm(forms.Form):
         text = self.cleaned_data["key"]
         search = SearchForm({"search": text})
         return (search.is_valid() and search.secret) or text
-
-    def clean_address(self) -> Address | None:
-        text = self.cleaned_data["address"]
-        if not text:
-            return None
-        try:
-            return networks.parse_address(text)
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
 
     def clean_scopes(self) -> frozenset[str]:
         codes = list(filter(None, re.split(r"[\s,;]+", self.cleaned_data["scopes"])))

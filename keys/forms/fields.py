@@ -2,21 +2,39 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
+from django.utils import timezone
 from django.utils.crypto import get_random_string
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from keys import networks
+from keys.networks import Address
 
 # A thousand addresses with a comment each.
 MAX_ADDRESS_TEXT = 250_000
 
+# What people choose from when they say how long a key lives.
+EXPIRY_DAYS = (7, 30, 60, 90, 365)
+
 _TOKEN_LENGTH = 32
+
+
+def short_date(moment: datetime) -> str:
+    """Return the day of a moment."""
+    return date_format(timezone.localtime(moment), "DATE_FORMAT")
+
+
+def days_choice(days: int, now: datetime) -> tuple[str, str]:
+    """Return the choice of so many days from now, with the date that it comes to."""
+    words = _("1 year") if days == 365 else _("%(days)d days") % {"days": days}
+    return str(days), f"{words} · {short_date(now + timedelta(days=days))}"
 
 
 class OnceForm(forms.Form):
@@ -35,8 +53,8 @@ class OnceForm(forms.Form):
         return get_random_string(_TOKEN_LENGTH)
 
 
-class ServiceForm(forms.Form):
-    """A form whose values a service takes, and which shows what the service finds wrong."""
+class ShowsProblems(forms.BaseForm):
+    """Shows what a service finds wrong with what was typed."""
 
     # Where the form calls a field of the service by another name.
     shown_at: Mapping[str, str] = {}
@@ -49,6 +67,50 @@ class ServiceForm(forms.Form):
         for field, errors in problems.error_dict.items():
             name = self.shown_at.get(field, field)
             self.add_error(name if name in self.fields else None, errors)
+
+
+class ServiceForm(ShowsProblems, forms.Form):
+    """A form whose values a service takes."""
+
+
+class AddressField(forms.CharField):
+    """One address; its value is an Address, or None where nothing was typed."""
+
+    widget = forms.TextInput(attrs={"autocomplete": "off", "class": "mono"})
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=64, **kwargs)
+
+    def clean(self, value: Any) -> Address | None:
+        text = super().clean(value)
+        try:
+            return networks.parse_address(text) if text else None
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
+class NetworkField(forms.CharField):
+    """One address or range, in its canonical spelling."""
+
+    widget = forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "class": "mono"})
+
+    def clean(self, value: Any) -> str:
+        try:
+            return networks.canonical_network(super().clean(value))
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
+class MomentField(forms.DateTimeField):
+    """A moment in UTC, as browsers send it or as people type it."""
+
+    FORMAT = "%Y-%m-%dT%H:%M"
+
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format=FORMAT)
+
+    def __init__(self, **kwargs: Any) -> None:
+        formats = [self.FORMAT, "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
+        super().__init__(input_formats=formats, required=False, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -111,7 +173,7 @@ class AddressesField(forms.CharField):
         network = network.strip()
         deny = network.startswith("!")
         network = networks.canonical_network(network.removeprefix("!"))
-        if network in ("0.0.0.0/0", "::/0") and not deny:
+        if networks.is_everywhere(network) and not deny:
             self.refuse_everywhere(network)
         return AddressLine(network, deny, comment.strip())
 

@@ -1,11 +1,10 @@
 """Which of the decisions about a key are shown."""
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy
 
-from keys import networks
+from keys.forms.fields import AddressField
 from keys.models import Decision
 from keys.verification import Code
 
@@ -16,12 +15,7 @@ class DecisionFilter(forms.Form):
     REFUSED = "refused"
 
     outcome = forms.ChoiceField(label=gettext_lazy("Outcome"), required=False)
-    address = forms.CharField(
-        label=gettext_lazy("Address"),
-        max_length=64,
-        required=False,
-        widget=forms.TextInput(attrs={"autocomplete": "off", "class": "mono"}),
-    )
+    address = AddressField(label=gettext_lazy("Address"), required=False)
 
     def __init__(self, *args, words: dict[Code, str], **kwargs) -> None:
         """Take how each outcome is said."""
@@ -32,21 +26,12 @@ class DecisionFilter(forms.Form):
             *((code.value, words[code]) for code in Code if code is not Code.NOT_FOUND),
         ]
 
-    def clean_address(self) -> str:
-        text = self.cleaned_data["address"]
-        if not text:
-            return ""
-        try:
-            return str(networks.parse_address(text))
-        except ValueError as error:
-            raise ValidationError("%(problem)s", params={"problem": str(error)}) from None
-
     def narrow(self, decisions: QuerySet[Decision]) -> QuerySet[Decision]:
         """Return the decisions that fit; a field with a mistake is left out."""
-        asked = self.cleaned_data if self.is_bound and self.errors is not None else {}
-        outcome, address = asked.get("outcome"), asked.get("address")
+        self.is_valid()
+        outcome, address = self.cleaned_data.get("outcome"), self.cleaned_data.get("address")
         if outcome == self.REFUSED:
             decisions = decisions.exclude(outcome=Code.VALID)
         elif outcome:
             decisions = decisions.filter(outcome=outcome)
-        return decisions.filter(address=address) if address else decisions
+        return decisions.filter(address=str(address)) if address else decisions

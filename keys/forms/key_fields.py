@@ -1,28 +1,33 @@
 """What people decide about a key: the part that issuing and editing share."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.functional import Promise, cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from keys import networks, policy
-from keys.forms.fields import MAX_ADDRESS_TEXT, AddressesField, AddressLine
+from keys.forms.fields import (
+    EXPIRY_DAYS,
+    MAX_ADDRESS_TEXT,
+    AddressesField,
+    AddressLine,
+    MomentField,
+    ServiceForm,
+    days_choice,
+    short_date,
+)
 from keys.models import Organization, Role, User, Workspace
 from keys.models.fields import AMOUNT_PLACES, MAX_AMOUNT
 from keys.models.keys import validate_short_name
 from keys.models.usage import LimitReset
 from keys.networks import Address
 from keys.summaries import Facts, Summary, credit, summarize
-from keys.verification import passes_lists
-
-EXPIRY_DAYS = (7, 30, 60, 90, 365)
+from keys.verification import allowed_networks, passes_lists
 
 # What is typed -> the part of a summary that cannot be told while it is wrong.
 _UNCLEAR = {
@@ -34,11 +39,7 @@ _UNCLEAR = {
 }
 
 
-def short_date(moment: datetime) -> str:
-    return date_format(timezone.localtime(moment), "DATE_FORMAT")
-
-
-class KeyForm(forms.Form):
+class KeyForm(ServiceForm):
     """Everything that people decide about a key, and its summary as far as it was typed."""
 
     ROLE, SCOPES = "role", "scopes"
@@ -100,19 +101,11 @@ class KeyForm(forms.Form):
         label=gettext_lazy("I know that it will not work from here"), required=False
     )
     expiry = forms.ChoiceField(label=gettext_lazy("Expires"), widget=forms.RadioSelect)
-    expires_at = forms.DateTimeField(
-        label=gettext_lazy("Expires at"),
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"],
-        help_text=gettext_lazy("In UTC, as 2027-01-31 18:00."),
+    expires_at = MomentField(
+        label=gettext_lazy("Expires at"), help_text=gettext_lazy("In UTC, as 2027-01-31 18:00.")
     )
-    not_before = forms.DateTimeField(
-        label=gettext_lazy("Valid from"),
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"],
-        help_text=gettext_lazy("In UTC. Empty: at once."),
+    not_before = MomentField(
+        label=gettext_lazy("Valid from"), help_text=gettext_lazy("In UTC. Empty: at once.")
     )
     limit = forms.DecimalField(
         label=gettext_lazy("Limit"),
@@ -165,7 +158,7 @@ class KeyForm(forms.Form):
 
     def expiry_choices(self) -> list[tuple[str, str | Promise]]:
         """Return the presets, each with the date that it comes to."""
-        presets = [(str(days), self._describe_days(days)) for days in EXPIRY_DAYS]
+        presets = [days_choice(days, self.now) for days in EXPIRY_DAYS]
         return [*presets, ("custom", _("Another date")), ("never", _("Never"))]
 
     def clean_limit_reset(self) -> str | None:
@@ -179,14 +172,6 @@ class KeyForm(forms.Form):
         self._clean_reset(cleaned)
         self._warn_of_lockout(cleaned)
         return cleaned
-
-    def add_problems(self, problems: ValidationError) -> None:
-        """Show what a service found wrong, at its fields; unknown fields above the form."""
-        if not hasattr(problems, "error_dict"):
-            self.add_error(None, problems)
-            return
-        for field, errors in problems.error_dict.items():
-            self.add_error(field if field in self.fields else None, errors)
 
     @property
     def summary(self) -> Summary:
@@ -255,10 +240,6 @@ class KeyForm(forms.Form):
     def _choices(self, name: str) -> Any:
         return self.fields[name]
 
-    def _describe_days(self, days: int) -> str:
-        words = _("1 year") if days == 365 else _("%(days)d days") % {"days": days}
-        return f"{words} · {short_date(self.now + timedelta(days=days))}"
-
     def _add_own_address(self, cleaned: dict[str, Any]) -> None:
         lines = cleaned.get("allowed_ips")
         if lines is None or self.address is None or not cleaned.get("add_own_address"):
@@ -293,13 +274,12 @@ class KeyForm(forms.Form):
     def _warn_of_lockout(self, cleaned: dict[str, Any]) -> None:
         """Ask before a list is saved that keeps out the person who wrote it."""
         lines = cleaned.get("allowed_ips")
-        if lines is None or "allowed_ips" not in self.changed_data:
+        if lines is None or not {"allowed_ips", "assign_server_ips"} & set(self.changed_data):
             return
-        allowed = [line.network for line in lines if not line.deny]
-        if cleaned.get("assign_server_ips"):
-            allowed += self.server_addresses
+        pool = self.server_addresses if cleaned.get("assign_server_ips") else None
+        allowed = allowed_networks([line.network for line in lines if not line.deny], pool)
         denied = [line.network for line in lines if line.deny]
-        if passes_lists(allowed or None, denied, self.address):
+        if passes_lists(allowed, denied, self.address):
             return
         self.needs_confirmation = True
         if not cleaned.get("confirm_lockout"):

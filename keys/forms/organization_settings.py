@@ -6,6 +6,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from keys.forms.fields import ServiceForm
 from keys.models import Organization
 from keys.models.organizations import validate_slug
 
@@ -14,7 +15,7 @@ ROTATION_CHOICES = (90, 180, 365)
 MAX_ROTATION_DAYS = 3650
 
 
-class OrganizationForm(forms.Form):
+class OrganizationForm(ServiceForm):
     """Name, short name, and how old secrets get before they are listed for rotation."""
 
     NEVER, CUSTOM = "never", "custom"

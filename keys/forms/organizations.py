@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy
 from keys.forms.fields import OnceForm, ServiceForm
 
 
-class SharedSecretForm(OnceForm):
+class SharedSecretForm(OnceForm, ServiceForm):
     """What to do with an organization's shared secret."""
 
     REVEAL, REPLACE = "reveal", "replace"

@@ -4,15 +4,14 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from keys.forms.fields import OnceForm
+from keys.forms.fields import OnceForm, ServiceForm
 from keys.services.rotation import MAX_QUIET_HOURS
 
 
-class RotateForm(OnceForm):
+class RotateForm(OnceForm, ServiceForm):
     """How long the old secret of a key keeps working beside the new one."""
 
     QUIET = "quiet"
@@ -50,11 +49,6 @@ class RotateForm(OnceForm):
         elif cleaned.get("quiet_hours") is None and "quiet_hours" not in self.errors:
             self.add_error("quiet_hours", _("Say after how many hours without a call it stops."))
         return cleaned
-
-    def add_problems(self, problems: ValidationError) -> None:
-        """Show what a service found wrong, at its fields."""
-        for field, errors in problems.error_dict.items():
-            self.add_error(field, errors)
 
     def rotate_arguments(self) -> dict[str, Any]:
         """Return what was chosen as arguments of `rotate_key`."""

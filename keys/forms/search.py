@@ -3,11 +3,10 @@
 import re
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy
 
-from keys import networks, secrets
-from keys.networks import Address
+from keys import secrets
+from keys.forms.fields import AddressField
 
 MAX_SEARCH_LENGTH = 200
 
@@ -33,14 +32,4 @@ class SearchForm(forms.Form):
 class AddressForm(forms.Form):
     """An address to try a key from."""
 
-    address = forms.CharField(
-        label=gettext_lazy("Address"),
-        max_length=64,
-        widget=forms.TextInput(attrs={"autocomplete": "off", "class": "mono"}),
-    )
-
-    def clean_address(self) -> Address:
-        try:
-            return networks.parse_address(self.cleaned_data["address"])
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
+    address = AddressField(label=gettext_lazy("Address"))

@@ -33,7 +33,7 @@ def organization_settings(request: OrganizationRequest) -> HttpResponse:
                 actor=request.user, organization=organization, **form.changes()
             )
         except ValidationError as problems:
-            form.add_error(None, problems)
+            form.add_problems(problems)
         else:
             messages.success(request, _("The settings of %(name)s are saved.") % {"name": changed})
             return redirect("keys:settings", changed.slug)
