@@ -1,6 +1,7 @@
 """Tables as CSV, such that a spreadsheet which opens one runs nothing that is in it."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import chain
@@ -8,6 +9,9 @@ from typing import Any
 
 # What begins so is a formula to one program or another; wide forms count for some.
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# Where the comma is for decimals, spreadsheets split at semicolons, and see no quotes that
+# begin after a comma: what follows begins a cell there.
+_BEGINS_ELSEWHERE = re.compile(r"[;\t\r\n][ \"]*(?=[=+\-@＝＋－＠])")
 
 
 class _Line:
@@ -33,4 +37,6 @@ def cell(value: Any) -> Any:
     if isinstance(value, int | float):
         return value
     text = str(value)
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA_SIGNS) else text
+    if text.lstrip(" ").startswith(_FORMULA_SIGNS):
+        text = f"'{text}"
+    return _BEGINS_ELSEWHERE.sub(r"\g<0>'", text)

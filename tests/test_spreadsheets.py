@@ -26,13 +26,28 @@ def test_table_comes_back_as_it_was():
 
 @pytest.mark.parametrize(
     "text",
-    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1", "  =1", '=HYPERLINK("http://x")'],
+    ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "＝1", "  =1", '=HYPERLINK("http://x")'],
 )
 def test_text_that_poses_as_a_formula_is_text(text):
     assert spreadsheets.cell(text) == f"'{text}"
 
 
-@pytest.mark.parametrize("text", ["a=b", "1+1", "owner@acme.example", "kh_abc...xyz", ""])
+@pytest.mark.parametrize(
+    ("text", "inert"),
+    [
+        ("a;=1", "a;'=1"),
+        ("a; @SUM(A1)", "a; '@SUM(A1)"),
+        ('a;"=1', "a;\"'=1"),
+        ("a\t+1", "a\t'+1"),
+        ("\t=1", "'\t'=1"),
+        ("a\n=1\r\n-1", "a\n'=1\r\n'-1"),
+    ],
+)
+def test_text_poses_as_no_formula_where_another_sign_splits_cells(text, inert):
+    assert spreadsheets.cell(text) == inert
+
+
+@pytest.mark.parametrize("text", ["a; b=1", "a=b", "1+1", "owner@acme.example", "kh_abc...xyz", ""])
 def test_ordinary_text_stays_as_it_is(text):
     assert spreadsheets.cell(text) == text
 
