@@ -20,7 +20,7 @@ class MemberFinder(forms.Form):
     """A part of the name or address of somebody."""
 
     search = forms.CharField(
-        label=gettext_lazy("Search by name or e-mail address"),
+        label=gettext_lazy("Search by name or email address"),
         max_length=200,
         required=False,
         widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
@@ -34,7 +34,7 @@ class AddMemberForm(ServiceForm):
     shown_at = {"user": "email"}
 
     email = forms.EmailField(
-        label=gettext_lazy("E-mail address"),
+        label=gettext_lazy("Email address"),
         max_length=254,
         help_text=gettext_lazy("Of an account here, confirmed by its person."),
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class UserManager(BaseUserManager["User"]):
-    """Creates people by their e-mail address."""
+    """Creates people by their email address."""
 
     use_in_migrations = True
 
@@ -26,10 +26,10 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractUser):
-    """A person, known by one e-mail address."""
+    """A person, known by one email address."""
 
     username = None  # type: ignore[assignment]
-    email = models.EmailField(_("e-mail address"), max_length=254, unique=True)
+    email = models.EmailField(_("email address"), max_length=254, unique=True)
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS = []
@@ -43,7 +43,7 @@ class User(AbstractUser):
             models.UniqueConstraint(
                 Lower("email"),
                 name="user_email_unique",
-                violation_error_message=_("Somebody with this e-mail address exists already."),
+                violation_error_message=_("Somebody with this email address exists already."),
             )
         ]
 

@@ -17,7 +17,7 @@ _OWN_POWER = ("is_active", "is_staff", "is_superuser")
 
 
 def create_person(*, actor: Actor, email: str, password: str | None = None, **fields: Any) -> User:
-    """Create an account; without a password, its person sets one by e-mail.
+    """Create an account; without a password, its person sets one by email.
 
     For superusers and the operator. Raises PermissionDenied, ValidationError by field.
     """

@@ -55,11 +55,11 @@ def test_admin_arranges_an_organization(visit, admin, stranger, acme, has_script
     services.issue_key(actor=admin, organization=acme, name="Till", owner=None, role=clerk)
 
     page.get_by_role("link", name="Members").click()
-    page.get_by_label("E-mail address").fill("nobody@nowhere.example")
+    page.get_by_label("Email address").fill("nobody@nowhere.example")
     page.get_by_role("combobox", name="Role").select_option("clerk")
     page.get_by_role("button", name="Add member").click()
     expect(page.get_by_text("Nothing was saved yet")).to_be_visible()
-    page.get_by_label("E-mail address").fill(stranger.email)
+    page.get_by_label("Email address").fill(stranger.email)
     page.get_by_role("button", name="Add member").click()
     row = page.get_by_role("row").filter(has_text=stranger.email)
     expect(row).to_contain_text("clerk")

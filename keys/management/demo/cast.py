@@ -10,7 +10,7 @@ from django.utils import timezone
 from keys.models import APIKey, AuditEvent, User
 from keys.services import audit
 
-# E-mail address -> first and last name.
+# Email address -> first and last name.
 PEOPLE = {
     "owner@acme.example": ("Olivia", "Hart"),
     "admin@acme.example": ("Adrian", "Reyes"),
