@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from keys import hygiene, policy, secrets
 from keys.hygiene import is_confined
-from keys.models import APIKey, KeySecret, Scope, Workspace
+from keys.models import APIKey, KeySecret, Role, Scope, Workspace
 from keys.models.keys import Dialect, Status
 
 PAGE_SIZE = 25
@@ -181,7 +181,7 @@ class KeyListFilter(KeyFilter):
 
     LIMIT_REACHED = "limit_reached"
     ANY_STATUS = "any"
-    _PANEL_CHOICES = ("status", "hygiene", "owner", "scope", "workspace", "dialect")
+    _PANEL_CHOICES = ("status", "hygiene", "owner", "scope", "role", "workspace", "dialect")
 
     search = django_filters.CharFilter(
         method="filter_search",
@@ -203,6 +203,7 @@ class KeyListFilter(KeyFilter):
     scope = django_filters.ChoiceFilter(
         method="filter_scope", empty_label=_("Any"), label=_("Scope")
     )
+    role = django_filters.ChoiceFilter(empty_label=_("Any"), label=_("Role"))
     workspace = django_filters.ChoiceFilter(empty_label=_("Any"), label=_("Workspace"))
     hygiene = django_filters.ChoiceFilter(
         choices=[(check.name, check.label) for check in hygiene.CHECKS.values()],
@@ -216,6 +217,10 @@ class KeyListFilter(KeyFilter):
         actor, organization = self.request.user, self.request.organization
         workspaces = policy.visible(actor, organization.workspaces.all())
         scopes = policy.visible(actor, Scope.objects.available_to(organization))
+        roles = policy.visible(actor, Role.objects.available_to(organization))
+        self.filters["role"].extra["choices"] = [
+            (str(pk), name) for pk, name in roles.values_list("pk", "name")
+        ]
         self.filters["workspace"].extra["choices"] = [
             (str(pk), name) for pk, name in workspaces.values_list("pk", "name")
         ]

@@ -5,40 +5,18 @@ import io
 import re
 
 import pytest
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from keys import services
 from keys.models import AllowedIP, APIKey, AuditEvent, KeySecret, KeyUsage, Membership, Role
+from tests.key_pages import issue, listing, page_of, sign_in, text_of
 
 pytestmark = pytest.mark.django_db
 
 
-def sign_in(person) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
-
-
-def page_of(key, page="detail") -> str:
-    return reverse(f"keys:{page}", args=[key.organization.slug, key.identifier])
-
-
-def listing(organization, page="list") -> str:
-    return reverse(f"keys:{page}", args=[organization.slug])
-
-
-def text_of(response) -> str:
-    return response.content.decode()
-
-
 def names_on(response) -> list[str]:
     return [key.name for key in response.context["page"].keys]
-
-
-def issue(actor, organization, name, **fields) -> APIKey:
-    return services.issue_key(actor=actor, organization=organization, name=name, **fields)
 
 
 # The list
@@ -265,6 +243,22 @@ def test_filters_without_a_name_are_chips_that_come_off(owner, acme, key):
     page = text_of(sign_in(owner).get(listing(acme), {"search": "back", "status": "active"}))
     assert 'href="/organizations/acme/keys/?status=active">Search: back' in page
     assert 'href="/organizations/acme/keys/?search=back">Status: Active' in page
+
+
+def test_keys_that_follow_a_role_are_listed_by_it(owner, acme, key):
+    role = services.create_role(actor=owner, organization=acme, name="Deploy")
+    issue(owner, acme, "Follower", role=role)
+    response = sign_in(owner).get(listing(acme), {"role": role.pk})
+    assert names_on(response) == ["Follower"]
+    assert "Role: Deploy" in text_of(response)
+
+
+def test_role_of_another_organization_is_no_choice(owner, stranger, acme, other, key):
+    """T10."""
+    role = services.create_role(actor=stranger, organization=other, name="Foreign")
+    response = sign_in(owner).get(listing(acme), {"role": role.pk})
+    assert "Foreign" not in text_of(response)
+    assert "role" in response.context["filters"].errors
 
 
 def test_heading_sorts_and_turns_the_order_around(owner, acme):
