@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from keys import policy, services
 from keys.models import APIKey, AuditEvent
-from tests.test_views import fill, listing, page_of, sign_in, text_of, token_of
+from tests.key_pages import fill, listing, page_of, sign_in, text_of, token_of
 
 pytestmark = pytest.mark.django_db
 
@@ -58,7 +58,7 @@ def test_the_same_form_sent_again_replaces_nothing(acme, admin):
     new = shown(client.post(page, form))
     response = client.post(page, form, follow=True)
     assert shown(response) is None
-    assert "nothing was done a second time" in text_of(response)
+    assert "nothing was done twice" in text_of(response)
     assert services.reveal_shared_secret(actor=policy.OPERATOR, organization=acme) == new
 
 

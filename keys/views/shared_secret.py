@@ -25,13 +25,13 @@ def shared_secret(request: OrganizationRequest) -> HttpResponse:
     shown = ""
     if form.is_valid():
         if not claim(request, form):
-            messages.info(request, _("That was done already; nothing was done a second time."))
+            messages.info(request, _("That was done already; nothing was done twice."))
             return redirect("keys:shared-secret", request.organization.slug)
         is_new = form.cleaned_data["action"] == form.REPLACE
         service = services.rotate_shared_secret if is_new else services.reveal_shared_secret
         try:
             shown = service(actor=request.user, organization=request.organization)
         except ValidationError as problems:
-            form.add_error(None, problems)
+            form.add_problems(problems)
     context = {"form": form, "shared_secret": shown}
     return render_page(request, "keys/organization_shared_secret.html", context)
