@@ -6,7 +6,6 @@ from decimal import Decimal
 
 import pytest
 import time_machine
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -17,18 +16,13 @@ from keys.networks import parse_address
 from keys.roles import Permission
 from keys.templatetags.explaining import steps
 from keys.verification import Code
+from tests.key_pages import sign_in
 
 pytestmark = pytest.mark.django_db
 
 HERE = parse_address("127.0.0.1")
 ELSEWHERE = parse_address("203.0.113.50")
 NOWHERE = "No key that you can see"
-
-
-def sign_in(person) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
 
 
 def explain_page(organization) -> str:
@@ -65,6 +59,15 @@ def test_key_is_named_in_every_way_that_people_have(developer, acme, key):
     assert explained(developer, acme, line).secret.key == key
 
 
+def test_key_is_found_by_the_name_that_people_read(developer, owner, acme, key, manage_key):
+    services.update_key(actor=developer, key=key, name="Nightly import", slug="nightly")
+    for name in ("Nightly import", "nightly IMPORT", "nightly"):
+        assert explained(developer, acme, name).secret.key == key
+    # A number, identifier or label names one key, whatever another one is called.
+    services.update_key(actor=owner, key=manage_key, name=str(key.pk))
+    assert explained(owner, acme, str(key.pk)).secret.key == key
+
+
 def test_old_secret_is_judged_as_itself(developer, acme, key):
     old, label = key.secret, key.label
     new = services.rotate_key(actor=developer, key=key)
@@ -81,11 +84,12 @@ def test_key_that_one_may_not_see_is_like_one_that_does_not_exist(
     missing = text_of(ask(developer, acme, "a" * 24))
     assert NOWHERE in missing
     for key in (manage_key, strangers_key):
-        for name in (key.secret, key.identifier, key.label, str(key.pk), key.hash):
+        for name in (key.secret, key.identifier, key.label, str(key.pk), key.hash, key.slug):
             response = ask(developer, acme, name)
             assert response.context["explanation"] is None
             assert NOWHERE in text_of(response)
             assert key.name not in text_of(response)
+        assert NOWHERE in text_of(ask(developer, acme, key.name))
     # Not even through an organization of one's own.
     assert NOWHERE in text_of(ask(stranger, other, manage_key.identifier))
 

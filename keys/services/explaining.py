@@ -54,7 +54,8 @@ def find_secret(*, actor: Actor, organization: Organization, text: str) -> KeySe
     """Return the secret that a text names, of a key in the organization that the actor sees.
 
     That is a whole secret or its label, or for a key's number, identifier or public hash its
-    current secret (the newest, when all are stopped). None for anything else.
+    current secret (the newest, when all are stopped). Where nothing is called so, a key's
+    short name or name does as well, of keys with one name the newest. None for anything else.
     """
     visible = policy.visible(actor, organization.api_keys.all())
     presented = snapshots.find_secret(text)
@@ -63,9 +64,10 @@ def find_secret(*, actor: Actor, organization: Organization, text: str) -> KeySe
     named = Q(label=text) | Q(key__identifier=text.lower()) | Q(key__hash=text.lower())
     if text.isdecimal() and text.isascii() and len(text) <= _MAX_DIGITS:
         named |= Q(key=int(text))
-    rows = KeySecret.objects.filter(named, key__in=visible)
-    pk = rows.order_by(F("revoked_at").asc(nulls_first=True), "-pk").values_list("pk", flat=True)
-    found = pk.first()
+    rows = KeySecret.objects.filter(key__in=visible)
+    pks = rows.order_by(F("revoked_at").asc(nulls_first=True), "-pk").values_list("pk", flat=True)
+    called = Q(key__slug=text) | Q(key__name__iexact=text)
+    found = pks.filter(named).first() or pks.filter(called).first()
     return None if found is None else snapshots.load_secret(found)
 
 
