@@ -178,10 +178,10 @@ def _write_last_uses(
     secrets: list[KeySecret], buckets: list[UsageBucket], decisions: list[Decision]
 ) -> None:
     for secret in secrets:
-        used = [bucket for bucket in buckets if bucket.secret == secret]
+        used = [bucket for bucket in buckets if bucket.secret_id == secret.pk]
         if not any(bucket.outcome == Code.VALID for bucket in used):
             continue
-        last = _last_accepted([each for each in decisions if each.secret == secret])
+        last = _last_accepted([each for each in decisions if each.secret_id == secret.pk])
         secret.last_used_at = last.at if last else _last_hour(used) + _HOUR / 2
         secret.save(update_fields=["last_used_at"])
 
