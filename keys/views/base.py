@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django_htmx.middleware import HtmxDetails
@@ -17,9 +18,7 @@ from keys.models import APIKey, Organization, User
 from keys.models.keys import APIKeyQuerySet
 from keys.networks import Address
 from keys.roles import Permission
-
-# Of an audit trail, where it is a part of a page.
-EVENTS_SHOWN = 10
+from keys.series import Range
 
 # What menus and most pages ask about an organization: found with it, so that asking is free.
 _ASKED = (
@@ -87,6 +86,17 @@ def render_page(
     return response
 
 
+def is_swap(request: PersonRequest) -> bool:
+    """Say whether htmx asks for the part of the page that it swaps, not for all of it."""
+    return bool(request.htmx) and not request.htmx.history_restore_request
+
+
+def asked_range(request: HttpRequest, default: Range) -> Range:
+    """Return how far back the person wants charts to look."""
+    asked = request.GET.get("range", "")
+    return Range(asked) if asked in Range.values else default
+
+
 def visible_keys(request: OrganizationRequest) -> APIKeyQuerySet:
     keys = policy.visible(request.user, request.organization.api_keys.all())
     return cast(APIKeyQuerySet, keys)
@@ -96,8 +106,12 @@ def get_key(request: OrganizationRequest, identifier: str) -> APIKey:
     return get_object_or_404(visible_keys(request).with_details(), identifier=identifier)
 
 
+def url_of(request: OrganizationRequest, key: APIKey) -> str:
+    return reverse("keys:detail", args=[request.organization.slug, key.identifier])
+
+
 def to_key(request: OrganizationRequest, key: APIKey) -> HttpResponse:
-    return redirect("keys:detail", request.organization.slug, key.identifier)
+    return redirect(url_of(request, key))
 
 
 def refuse_revoked(request: OrganizationRequest, key: APIKey) -> HttpResponse:

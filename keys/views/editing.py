@@ -44,6 +44,6 @@ def key_edit(request: OrganizationRequest, identifier: str) -> HttpResponse:
         except APIKey.DoesNotExist:
             return refuse_revoked(request, key)
         else:
-            messages.success(request, _("“%(name)s” was saved.") % {"name": form.data["name"]})
+            messages.success(request, _("“%(name)s” was saved.") % form.cleaned_data)
             return to_key(request, key)
     return render_page(request, "keys/apikey_edit.html", context)

@@ -21,7 +21,9 @@ from keys.views.audit import link_objects
 from keys.views.base import (
     OrganizationRequest,
     PersonRequest,
+    asked_range,
     in_organization,
+    is_swap,
     render_page,
     visible_keys,
 )
@@ -47,8 +49,8 @@ def organization_overview(request: OrganizationRequest) -> HttpResponse:
     """How an organization's keys are doing, as far as the person sees them; htmx gets the use."""
     now = timezone.now()
     keys = visible_keys(request)
-    span = _span(request)
-    if request.htmx and not request.htmx.history_restore_request:
+    span = asked_range(request, Range.DAY)
+    if is_swap(request):
         use = _remembered(request, f"use {span}", lambda: _use(request, keys, span, now), now)
         return render_page(request, "keys/overview_use.html", use)
     figures = _remembered(request, f"home {span}", lambda: _figures(request, keys, span, now), now)
@@ -62,11 +64,6 @@ def organization_overview(request: OrganizationRequest) -> HttpResponse:
         "events": _latest_events(request),
     }
     return render_page(request, "keys/organization_overview.html", context)
-
-
-def _span(request: OrganizationRequest) -> Range:
-    asked = request.GET.get("range")
-    return Range(asked) if asked in Range.values else Range.DAY
 
 
 def _remembered(

@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -18,7 +19,7 @@ from keys.models import AllowedIP, APIKey, ScopeUse
 from keys.roles import Permission
 from keys.verification import Code, Question, judge
 from keys.views.base import OrganizationRequest, in_organization, refuse_revoked, render_page
-from keys.views.key_page import load_key, render_tab
+from keys.views.key_page import followed_addresses, load_key, render_tab
 
 
 @never_cache
@@ -100,9 +101,7 @@ def _context(request: OrganizationRequest, key: APIKey, form: AllowedIPForm) -> 
         "address_form": trial_form,
         "trial": trial,
         "own_address": request.client_address,
-        "server_addresses": list(request.organization.server_addresses.all())
-        if key.assign_server_ips
-        else [],
+        "server_addresses": list(followed_addresses(request, key)),
     }
 
 
@@ -136,11 +135,14 @@ def _ask(
     consequence = Consequence.of(key, rows, request.client_address)
     if not consequence.asks or "confirmed" in request.POST:
         return None
-    return render_page(
-        request,
-        template,
-        {"key": key, "row": row, "consequence": consequence, "own_address": request.client_address},
-    )
+    context = {
+        "key": key,
+        "row": row,
+        "consequence": consequence,
+        "own_address": request.client_address,
+        "back": reverse("keys:access", args=[request.organization.slug, key.identifier]),
+    }
+    return render_page(request, template, context)
 
 
 def _to_access(request: OrganizationRequest, key: APIKey) -> HttpResponse:

@@ -25,6 +25,7 @@ from keys.views.base import (
     refuse_revoked,
     render_page,
     to_key,
+    url_of,
 )
 
 
@@ -39,7 +40,8 @@ def key_retire(request: OrganizationRequest, identifier: str, secret: int) -> Ht
     if key.revoked_at:
         return refuse_revoked(request, key)
     if request.method != "POST":
-        return render_page(request, "keys/secret_retire.html", {"key": key, "secret": row})
+        context = {"key": key, "secret": row, "back": url_of(request, key)}
+        return render_page(request, "keys/secret_retire.html", context)
     try:
         services.retire_secret(actor=request.user, secret=row)
     except ValidationError as problems:
@@ -114,7 +116,7 @@ def _confirmed(
             keys=APIKey.objects.filter(pk=key.pk),
             since=timezone.now() - timedelta(days=1),
         )
-        context = {"key": key, "form": form, "last_day": last_day}
+        context = {"key": key, "form": form, "last_day": last_day, "back": url_of(request, key)}
         return render_page(request, f"keys/apikey_{action}.html", context)
 
     view.__name__ = view.__qualname__ = f"key_{action}"

@@ -5,13 +5,20 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from keys import hygiene, policy, series
-from keys.models import APIKey, AuditEvent
+from keys.models import APIKey
 from keys.series import Range
 from keys.services.rotation import MAX_QUIET_HOURS
-from keys.views.base import EVENTS_SHOWN, OrganizationRequest, in_organization, render_page
-from keys.views.key_page import load_key, render_tab
+from keys.views.base import OrganizationRequest, asked_range, in_organization, render_page
+from keys.views.key_page import (
+    events_of,
+    followed_addresses,
+    load_key,
+    render_tab,
+)
 
 ADDRESSES_SHOWN = 5
+# On the printed sheet.
+EVENTS_SHOWN = 10
 
 
 @require_safe
@@ -20,7 +27,7 @@ def key_detail(request: OrganizationRequest, identifier: str) -> HttpResponse:
     """How a key is used, what it may do, what is worth a look."""
     key = load_key(request, identifier, "scopes", "allowed_ips")
     now = timezone.now()
-    span = _read_span(request)
+    span = asked_range(request, Range.MONTH)
     return render_tab(
         request,
         "keys/apikey_detail.html",
@@ -69,24 +76,11 @@ def key_danger(request: OrganizationRequest, identifier: str) -> HttpResponse:
 def key_print(request: OrganizationRequest, identifier: str) -> HttpResponse:
     """All about a key on one sheet, to keep on paper or as a file."""
     key = load_key(request, identifier, "scopes", "allowed_ips")
-    events = request.organization.audit_events.filter(
-        object_type=APIKey._meta.model_name, object_id=str(key.pk)
-    )
     context = {
         "key": key,
         "now": timezone.now(),
         "held": policy.held_scopes(key, key.organization),
-        "server_addresses": request.organization.server_addresses.all()
-        if key.assign_server_ips
-        else [],
-        "events": policy.visible(request.user, events)[:EVENTS_SHOWN],
-        "may_see_events": policy.allows(
-            request.user, policy.view_permission(AuditEvent), request.organization
-        ),
+        "server_addresses": followed_addresses(request, key),
+        "events": events_of(request, key)[:EVENTS_SHOWN],
     }
     return render_page(request, "keys/apikey_print.html", context)
-
-
-def _read_span(request: OrganizationRequest) -> Range:
-    asked = request.GET.get("range", "")
-    return Range(asked) if asked in Range.values else Range.MONTH

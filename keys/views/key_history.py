@@ -6,11 +6,11 @@ from django.views.decorators.http import require_safe
 from keys import policy
 from keys.audit_filters import KeyAuditFilter
 from keys.forms.history import DecisionFilter
-from keys.models import APIKey, AuditEvent, Decision
+from keys.models import Decision
 from keys.templatetags.outcomes import outcome
 from keys.verification import Code
 from keys.views.base import OrganizationRequest, in_organization, query_without
-from keys.views.key_page import load_key, render_tab
+from keys.views.key_page import events_of, load_key, render_tab
 from keys.views.paging import newest_first
 
 DECISIONS_SHOWN = 25
@@ -51,12 +51,7 @@ def key_activity(request: OrganizationRequest, identifier: str) -> HttpResponse:
 def key_audit(request: OrganizationRequest, identifier: str) -> HttpResponse:
     """What was done to a key, by whom and from where, newest first."""
     key = load_key(request, identifier)
-    events = request.organization.audit_events.filter(
-        object_type=APIKey._meta.model_name, object_id=str(key.pk)
-    )
-    filters = KeyAuditFilter(
-        request.GET, queryset=policy.visible(request.user, events), request=request
-    )
+    filters = KeyAuditFilter(request.GET, queryset=events_of(request, key), request=request)
     page = newest_first(
         filters.qs,
         after=request.GET.get("after", ""),
@@ -72,9 +67,6 @@ def key_audit(request: OrganizationRequest, identifier: str) -> HttpResponse:
             "page": page,
             "events": page.rows,
             "is_narrowed": any(filters.form[name].value() for name in filters.base_filters),
-            "may_see_events": policy.allows(
-                request.user, policy.view_permission(AuditEvent), request.organization
-            ),
             "query": query_without(request, without=["after", "before"]),
         },
     )

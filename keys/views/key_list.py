@@ -22,8 +22,10 @@ from keys.roles import Permission
 from keys.views.base import (
     OrganizationRequest,
     in_organization,
+    is_swap,
     query_without,
     render_page,
+    url_of,
     visible_keys,
 )
 from keys.views.saved_filters import SAVED_FILTERS, find_current
@@ -58,8 +60,7 @@ def key_list(request: OrganizationRequest) -> HttpResponse:
         "among_revoked": _among_revoked(request),
         "base_url": request.build_absolute_uri("/").rstrip("/"),
     }
-    is_swap = request.htmx and not request.htmx.history_restore_request
-    template = "keys/apikey_results.html" if is_swap else "keys/apikey_list.html"
+    template = "keys/apikey_results.html" if is_swap(request) else "keys/apikey_list.html"
     return render_page(request, template, context)
 
 
@@ -171,6 +172,6 @@ def _open_by_secret(request: OrganizationRequest, secret: str) -> HttpResponse:
             request,
             _("The secret that you pasted is %(label)s of this key.") % {"label": row.label},
         )
-        url = reverse("keys:detail", args=[request.organization.slug, key.identifier])
+        url = url_of(request, key)
     # htmx would follow a plain redirect and swap the page that it finds into the list.
     return HttpResponseClientRedirect(url) if request.htmx else redirect(url)

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import prefetch_related_objects
+from django.db.models import QuerySet, prefetch_related_objects
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
 from keys import policy
-from keys.models import APIKey
+from keys.models import APIKey, AuditEvent, ServerAddress
 from keys.roles import Permission
 from keys.views.base import OrganizationRequest, render_page, visible_keys
 
@@ -37,6 +37,20 @@ def load_key(request: OrganizationRequest, identifier: str, *parts: str) -> APIK
         [key], "secrets", *(held if each == "scopes" else each for each in parts)
     )
     return key
+
+
+def followed_addresses(request: OrganizationRequest, key: APIKey) -> QuerySet[ServerAddress]:
+    """Return the organization's server addresses, if the key follows them."""
+    rows = policy.visible(request.user, request.organization.server_addresses.all())
+    return rows if key.assign_server_ips else rows.none()
+
+
+def events_of(request: OrganizationRequest, key: APIKey) -> QuerySet[AuditEvent]:
+    """Return what was done to a key, newest first, as far as the person may see it."""
+    events = request.organization.audit_events.filter(
+        object_type=APIKey._meta.model_name, object_id=str(key.pk)
+    )
+    return policy.visible(request.user, events)
 
 
 def render_tab(
