@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
+from django.http import StreamingHttpResponse
+
 # What begins so is a formula to one program or another; wide forms count for some.
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 # Where the comma is for decimals, spreadsheets split at semicolons, and see no quotes that
@@ -19,6 +21,20 @@ class _Line:
 
     def write(self, text: str) -> str:
         return text
+
+
+def answer(
+    name: str, header: Iterable[Any], rows: Iterable[Iterable[Any]]
+) -> StreamingHttpResponse:
+    """Answer the table as a file of that name, made as it is sent and kept by no cache."""
+    return StreamingHttpResponse(
+        lines(header, rows),
+        content_type="text/csv; charset=utf-8",
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}.csv"',
+            "Cache-Control": "no-store",
+        },
+    )
 
 
 def lines(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> Iterator[str]:

@@ -58,11 +58,7 @@ def download(request: HttpRequest, name: str) -> StreamingHttpResponse:
     report = _get(name)
     rows = report.find(request.user, timezone.now())
     cells = ([row[column] for column in report.columns] for row in rows)
-    return StreamingHttpResponse(
-        spreadsheets.lines(report.columns.values(), cells),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
-    )
+    return spreadsheets.answer(name, report.columns.values(), cells)
 
 
 def _get(name: str) -> Report:

@@ -21,6 +21,7 @@ from keys.templatetags.audit import differences, plain_sentence
 from keys.views.base import (
     OrganizationRequest,
     in_organization,
+    is_swap,
     query_without,
     render_page,
     visible_keys,
@@ -57,8 +58,7 @@ def audit_trail(request: OrganizationRequest) -> HttpResponse:
         "key": visible_keys(request).filter(identifier=identifier).first() if identifier else None,
         "is_filtered": any(filters.form[name].value() for name in filters.base_filters),
     }
-    is_swap = request.htmx and not request.htmx.history_restore_request
-    template = "keys/audit_results.html" if is_swap else "keys/organization_audit.html"
+    template = "keys/audit_results.html" if is_swap(request) else "keys/organization_audit.html"
     return render_page(request, template, context)
 
 
@@ -81,12 +81,8 @@ def audit_export(request: OrganizationRequest) -> StreamingHttpResponse:
         _("From"),
         _("Request"),
     ]
-    name = f"{request.organization.slug}-audit-trail.csv"
-    return StreamingHttpResponse(
-        spreadsheets.lines(header, (_row(event) for event in events)),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+    name = f"{request.organization.slug}-audit-trail"
+    return spreadsheets.answer(name, header, (_row(event) for event in events))
 
 
 def link_objects(request: OrganizationRequest, events: Iterable[AuditEvent]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
@@ -36,7 +36,7 @@ def key_export(request: OrganizationRequest) -> HttpResponse:
     - identifier, number: its names at the API; name, short_name, description: for people
     - label: the mask of its newest secret
     - status: active, pending, expired, disabled, locked or revoked
-    - workspace: its name; owner: an e-mail address, empty when it is the organization's
+    - workspace: its name; owner: an email address, empty when it is the organization's
     - format: the dialect of its secrets; role: the one that it follows; scopes: what it
       was given, through the role too
     - allowed_ips, denied_ips: the networks in force; server_addresses: yes or no, whether
@@ -56,15 +56,8 @@ def key_export(request: OrganizationRequest) -> HttpResponse:
         filters=filters.asked_for,
     )
     rows = (_row(key, now) for key in _all_keys(filters))
-    name = f"{request.organization.slug}-api-keys-{now:%Y-%m-%d}.csv"
-    return StreamingHttpResponse(
-        spreadsheets.lines(COLUMNS, rows),
-        content_type="text/csv; charset=utf-8",
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Cache-Control": "no-store",
-        },
-    )
+    name = f"{request.organization.slug}-api-keys-{now:%Y-%m-%d}"
+    return spreadsheets.answer(name, COLUMNS, rows)
 
 
 def _all_keys(filters: KeyListFilter) -> Iterator[APIKey]:
