@@ -3,18 +3,18 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
-from keys.admin.base import PolicyAdmin
+from keys.admin.base import ReadOnlyAdmin
 from keys.admin.filters import OrganizationFilter
 from keys.admin.site import staff
 from keys.models import AuditEvent
+from keys.templatetags.audit import is_whole
 
 
 @admin.register(AuditEvent, site=staff)
-class AuditEventAdmin(PolicyAdmin):
+class AuditEventAdmin(ReadOnlyAdmin):
     """Shows the audit trail; nobody alters it."""
 
     list_display = (
@@ -46,25 +46,12 @@ class AuditEventAdmin(PolicyAdmin):
     )
     readonly_fields = fields
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
     @admin.display(description=_("changes"))
     def what_changed(self, event: AuditEvent) -> str:
         # Something new is recorded with its values, a change with the old and the new one.
-        describe = _describe_value if _is_whole(event) else _describe_change
+        describe = _describe_value if is_whole(event) else _describe_change
         rows = ((field, describe(value)) for field, value in event.changes.items())
         return format_html_join("", "<div><code>{}</code>: {}</div>", rows)
-
-
-def _is_whole(event: AuditEvent) -> bool:
-    return event.action.rpartition(".")[2] in {"issued", "created", "deleted"}
 
 
 def _describe_change(value: Any) -> str:

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from keys import policy
 from keys.admin.counting import BoundedPaginator
+from keys.forms.fields import ShowsProblems
 from keys.forms.search import MAX_SEARCH_LENGTH
 from keys.models import User
 from keys.policy import Actor
@@ -34,7 +35,7 @@ def rehearsal() -> Iterator[None]:
         transaction.set_rollback(True)
 
 
-class ServiceForm(forms.ModelForm):
+class ServiceForm(ShowsProblems, forms.ModelForm):
     """A form whose data a service writes.
 
     The service is rehearsed while the form is validated, so that its objections stand
@@ -56,14 +57,7 @@ class ServiceForm(forms.ModelForm):
             with rehearsal():
                 self.perform()
         except ValidationError as error:
-            self._add_objections(error)
-
-    def _add_objections(self, error: ValidationError) -> None:
-        if not hasattr(error, "error_dict"):
-            self.add_error(None, error)
-            return
-        for field, errors in error.error_dict.items():
-            self.add_error(field if field in self.fields else None, errors)
+            self.add_problems(error)
 
 
 def telling_refusals(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -79,7 +73,7 @@ def telling_refusals(view: Callable[..., HttpResponse]) -> Callable[..., HttpRes
         except ObjectDoesNotExist:
             message = _("That is gone meanwhile; somebody else was faster.")
             self.message_user(request, message, messages.ERROR)
-        return redirect(_changelist(self))
+        return redirect(changelist_of(self))
 
     return told
 
@@ -168,6 +162,19 @@ class PolicyAdmin(admin.ModelAdmin):
         return super().changelist_view(request, *args, **kwargs)
 
 
+class ReadOnlyAdmin(PolicyAdmin):
+    """Shows rows that nobody writes here, whoever they are."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
 class ReadOnlyInline(admin.TabularInline):
     """Shows parts of a row to whoever may see them; nothing changes here."""
 
@@ -223,6 +230,7 @@ def _person(request: HttpRequest) -> User:
     return request.user  # type: ignore[return-value]  # the site lets only staff in
 
 
-def _changelist(modeladmin: admin.ModelAdmin) -> str:
+def changelist_of(modeladmin: admin.ModelAdmin) -> str:
+    """Return the address of the list of this kind of row."""
     opts = modeladmin.opts
     return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -19,7 +19,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
-from keys.admin.base import PolicyAdmin, is_permitted, telling_refusals
+from keys.admin.base import PolicyAdmin, changelist_of, is_permitted, telling_refusals
 from keys.roles import Permission
 
 # At one time: a longer list is read by nobody before they confirm it.
@@ -140,7 +140,7 @@ class ButtonAdmin(PolicyAdmin):
         form = button.form(request.POST if "post" in request.POST else None)
         if not form.is_valid():
             title = button.question_for_many(len(rows))
-            return self._ask(request, button, form, title, rows, cancel=_changelist(self))
+            return self._ask(request, button, form, title, rows, cancel=changelist_of(self))
         with transaction.atomic():
             for row in rows:
                 button.run(request.user, row, **form.values())
@@ -168,7 +168,7 @@ class ButtonAdmin(PolicyAdmin):
                 "rows": rows,
                 "cancel": cancel,
                 # From the list the rows are named by the form, on a page of one by its address.
-                "is_many": cancel == _changelist(self),
+                "is_many": cancel == changelist_of(self),
                 "action_checkbox_name": ACTION_CHECKBOX_NAME,
             },
         )
@@ -209,11 +209,6 @@ def _press_many(
     modeladmin: ButtonAdmin, request: HttpRequest, queryset: QuerySet, *, button: Button
 ) -> HttpResponse | None:
     return modeladmin.press_many(request, queryset, button)
-
-
-def _changelist(modeladmin: admin.ModelAdmin) -> str:
-    opts = modeladmin.opts
-    return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
 
 
 def _change_page(obj: Model) -> str:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
+from django.utils.formats import number_format
 from django.utils.functional import cached_property
-from django.utils.numberformat import format as format_number
 
 # Nobody leafs through more, and no page waits for the rest to be counted.
 MOST_COUNTED = 10_000
@@ -22,8 +22,8 @@ class Count:
         return self.number > 0
 
     def __str__(self) -> str:
-        """Return it for people: `1,204`, `10,000+`."""
-        text = format_number(self.number, ".", grouping=3, thousand_sep=",", force_grouping=True)
+        """Return it for people, in groups as their language has them: `1,204`, `10,000+`."""
+        text = number_format(self.number, force_grouping=True)
         return f"{text}+" if self.is_more else text
 
 

@@ -13,7 +13,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from keys import policy
-from keys.admin.base import PolicyAdmin, is_permitted
+from keys.admin.base import ReadOnlyAdmin, is_permitted
 from keys.admin.filters import KeysOrganizationFilter, OutcomeFilter
 from keys.admin.site import staff
 from keys.models import APIKey, Decision, UsageBucket, User
@@ -46,7 +46,7 @@ def use_of_key(actor: User, key: APIKey) -> dict[str, Any]:
 
 
 @admin.register(Decision, site=staff)
-class DecisionAdmin(PolicyAdmin):
+class DecisionAdmin(ReadOnlyAdmin):
     """Shows how keys were judged lately; nobody alters it."""
 
     list_display = ("at", "key", "organization", "outcome_badge", "address", "asked", "door")
@@ -75,15 +75,6 @@ class DecisionAdmin(PolicyAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_permitted(request, policy.view_permission(Decision), obj)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     @admin.display(description=_("organization"))
     def organization(self, decision: Decision) -> str:
