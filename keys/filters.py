@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from keys import hygiene, policy, secrets
 from keys.hygiene import is_confined
-from keys.models import APIKey, KeySecret, Role, Scope, Workspace
+from keys.models import APIKey, KeySecret, Role, Scope, User, Workspace
 from keys.models.keys import Dialect, Status
 
 PAGE_SIZE = 25
@@ -28,6 +28,8 @@ MAX_SEARCH_LENGTH = 200
 # Of a whole number that a key could have.
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _LAST_FOUR = re.compile(r"[0-9A-Za-z]{4}")
+# Of a person's name; each is a condition of the query.
+_MAX_WORDS = 5
 # So many characters of a secret's end does every label show.
 _LABEL_END = min(each.shown[1] for each in secrets.FORMATS.values())
 
@@ -258,12 +260,17 @@ class KeyListFilter(KeyFilter):
         return queryset if self.form.cleaned_data.get("status") else queryset.live()
 
     def search_condition(self, value: str) -> Q:
-        """Find also by number, the owner's address, and the last four characters of a secret.
+        """Find also by number, the owner, and the last four characters of a secret.
 
-        Of these four, labels show the last ones. An address is what holds an `@`.
+        Of these four, labels show the last ones. An address is what holds an `@`; of a name
+        every word has to be there.
         """
         value = value.replace("…", "...")
         condition = super().search_condition(value)
+        people = User.objects.all()
+        for word in value.split()[:_MAX_WORDS]:
+            people = people.filter(Q(first_name__icontains=word) | Q(last_name__icontains=word))
+        condition |= Q(owner__in=people.values("pk"))
         if "@" in value:
             condition |= Q(owner__email__icontains=value)
         number = value.removeprefix("#")

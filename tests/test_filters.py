@@ -172,6 +172,11 @@ def test_people_find_a_key_by_number_owner_and_last_four(owner, developer, acme,
     for text in (str(key.pk), f"#{key.pk}", key.secret[-4:], key.label.replace("...", "…")):
         assert "Billing server" in listed(owner, acme, rf, search=text), text
     assert listed(owner, acme, rf, search="developer@") == {"Other"}
+    developer.first_name, developer.last_name = "Dana", "Okafor"
+    developer.save()
+    for text in ("dana", "Okafor", "okafor dana"):
+        assert listed(owner, acme, rf, search=text) == {"Other"}, text
+    assert listed(owner, acme, rf, search="dana hart") == set()
     assert listed(owner, acme, rf, search="9" * 18) == set()
 
 

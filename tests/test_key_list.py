@@ -222,11 +222,11 @@ def test_saved_filter_in_use_is_marked(owner, acme, key):
         page = text_of(client.get(listing(acme), query))
         return re.findall(r'aria-current="page">([^<]+)</a>\s*(?:<a|</nav>)', page)
 
-    assert "All live" in current()
-    assert "All live" in current(ordering="name")
+    assert "All but revoked" in current()
+    assert "All but revoked" in current(ordering="name")
     assert "Never used" in current(unused="true")
     assert "Idle" in current(hygiene="idle", ordering="-name")
-    assert not {"All live", "Idle", "Mine"} & set(current(hygiene="idle", owner="mine"))
+    assert not {"All but revoked", "Idle", "Mine"} & set(current(hygiene="idle", owner="mine"))
 
 
 def test_every_saved_filter_is_understood(owner, acme, key):

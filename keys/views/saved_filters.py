@@ -27,7 +27,7 @@ class SavedFilter:
 
 
 SAVED_FILTERS = (
-    SavedFilter(_("All live")),
+    SavedFilter(_("All but revoked")),
     SavedFilter(_("Mine"), {"owner": "mine"}),
     SavedFilter(_("Expiring"), {"hygiene": "expiring"}, ordering="expires_at"),
     SavedFilter(_("Never expires"), {"hygiene": "never_expires"}),
