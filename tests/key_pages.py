@@ -5,9 +5,10 @@ import re
 from django.test import Client
 from django.urls import reverse
 
-from keys import services
-from keys.models import APIKey
+from keys import policy, services
+from keys.models import APIKey, Role
 from keys.networks import parse_address
+from keys.verification import Code
 
 HERE = parse_address("127.0.0.1")
 ELSEWHERE = parse_address("203.0.113.50")
@@ -21,9 +22,9 @@ def sign_in(person) -> Client:
     return client
 
 
-def page_of(key, page="detail") -> str:
+def page_of(key, page="detail", *more) -> str:
     """Return the address of a page of one key, by its URL name."""
-    return reverse(f"keys:{page}", args=[key.organization.slug, key.identifier])
+    return reverse(f"keys:{page}", args=[key.organization.slug, key.identifier, *more])
 
 
 def listing(organization, page="list") -> str:
@@ -34,6 +35,13 @@ def listing(organization, page="list") -> str:
 def text_of(response) -> str:
     """Return the page that was answered."""
     return response.content.decode()
+
+
+def words_of(response) -> str:
+    """Return what a page says, without its tags."""
+    assert response.status_code == 200, response.status_code
+    text = re.sub(r"<[^>]+>", " ", text_of(response))
+    return re.sub(r"\s+([.,]?)", lambda space: space[1] or " ", text)
 
 
 def token_of(response) -> str:
@@ -71,6 +79,20 @@ def secret_on(response) -> str:
     return found[1]
 
 
-def issue(actor, organization, name, **fields) -> APIKey:
+def issue(actor, organization, name="Office", **fields) -> APIKey:
     """Issue a key past the pages."""
     return services.issue_key(actor=actor, organization=organization, name=name, **fields)
+
+
+def demote(person, organization) -> None:
+    """Make somebody a mere reader."""
+    services.update_member(
+        actor=policy.OPERATOR,
+        membership=organization.memberships.get(user=person),
+        role=Role.objects.get(organization=None, name="readonly"),
+    )
+
+
+def verdict_on(key, address=HERE, **question) -> Code:
+    """Present the secret of a key that was just issued; return how it was judged."""
+    return services.verify_key(secret=key.secret, address=address, **question).code

@@ -6,30 +6,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
-from django.test import Client
 from django.urls import reverse
 
 from keys import policy, services
 from keys.audit_filters import ACTIONS
 from keys.models import AuditEvent
 from keys.templatetags import audit
+from tests.key_pages import sign_in, text_of
 from tests.test_audit import story  # noqa: F401 - a fixture: every service that changes something
 
 pytestmark = pytest.mark.django_db
 
 
-def sign_in(person) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
-
-
 def trail(organization, page="audit") -> str:
     return reverse(f"keys:{page}", args=[organization.slug])
-
-
-def text_of(response) -> str:
-    return response.content.decode()
 
 
 def table_of(response) -> list[dict[str, str]]:

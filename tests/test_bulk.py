@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -14,20 +13,11 @@ from keys.models import APIKey, AuditEvent, Membership, Role
 from keys.models.keys import Status
 from keys.networks import parse_address
 from keys.services import bulk
+from tests.key_pages import sign_in, text_of
 
 pytestmark = pytest.mark.django_db
 
 HERE = parse_address("127.0.0.1")
-
-
-def sign_in(person) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
-
-
-def text_of(response) -> str:
-    return response.content.decode()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -12,6 +11,7 @@ from keys.models import MinuteBucket, UsageBucket
 from keys.networks import parse_address
 from keys.verification import Code
 from tests.conftest import join
+from tests.key_pages import sign_in, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -19,18 +19,8 @@ HERE = parse_address("127.0.0.1")
 HOUR = timedelta(hours=1)
 
 
-def sign_in(person) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
-
-
 def home_of(organization) -> str:
     return reverse("keys:overview", args=[organization.slug])
-
-
-def text_of(response) -> str:
-    return response.content.decode()
 
 
 def count_use(key, ago: timedelta, outcome=Code.VALID, requests=1) -> None:

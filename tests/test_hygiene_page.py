@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
@@ -14,16 +13,11 @@ from keys.hygiene import CHECKS
 from keys.models import APIKey, KeySecret, KeyUsage, Membership, Role, Scope, ScopeUse
 from keys.templatetags.hygiene import WORDINGS
 from keys.views.hygiene import REMEDIES
+from tests.key_pages import sign_in, text_of
 
 pytestmark = pytest.mark.django_db
 
 DAY = timedelta(days=1)
-
-
-def sign_in(person) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
 
 
 def overview(organization) -> str:
@@ -32,10 +26,6 @@ def overview(organization) -> str:
 
 def page_of(organization, check: str) -> str:
     return reverse("keys:hygiene-check", args=[organization.slug, check])
-
-
-def text_of(response) -> str:
-    return response.content.decode()
 
 
 @pytest.fixture

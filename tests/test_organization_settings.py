@@ -3,28 +3,18 @@
 from datetime import timedelta
 
 import pytest
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from keys import policy, services
 from keys.models import AuditEvent, KeySecret, Organization
+from tests.key_pages import sign_in, text_of
 
 pytestmark = pytest.mark.django_db
 
 
-def sign_in(person) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
-
-
 def settings_of(organization) -> str:
     return reverse("keys:settings", args=[organization.slug])
-
-
-def text_of(response) -> str:
-    return response.content.decode()
 
 
 def fill(**changes) -> dict:
