@@ -44,6 +44,10 @@ class LimitReset(models.TextChoices):
         return cls.period_start(reset, inside_next)
 
 
+# How often a spent limit is full again, from never to often.
+RESETS = (None, LimitReset.MONTHLY, LimitReset.WEEKLY, LimitReset.DAILY)
+
+
 @dataclass(frozen=True, slots=True)
 class PeriodCosts:
     """What a key cost in the current UTC day, week (from Monday) and month."""

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from keys import networks, policy, snapshots
 from keys.models import AllowedIP, APIKey, Organization, User
-from keys.models.usage import LimitReset
+from keys.models.usage import RESETS
 from keys.policy import Actor
 from keys.roles import BuiltInScope
 
@@ -31,9 +31,6 @@ _BOUNDING = frozenset(
         "allowed_ips",
     }
 )
-
-# How often a spent limit is full again, from never.
-_RESETS = (None, LimitReset.MONTHLY, LimitReset.WEEKLY, LimitReset.DAILY)
 
 
 def refuse_beyond(actor: Actor, organization: Organization, codes: Iterable[str]) -> None:
@@ -152,7 +149,7 @@ def _refuse_outspending(bounds: APIKey, key: APIKey) -> None:
     is_within = (
         key.limit is not None
         and key.limit <= bounds.limit
-        and _RESETS.index(key.limit_reset) <= _RESETS.index(bounds.limit_reset)
+        and RESETS.index(key.limit_reset) <= RESETS.index(bounds.limit_reset)
         and key.include_byok_in_limit >= bounds.include_byok_in_limit
     )
     if not is_within:

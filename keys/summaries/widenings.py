@@ -7,13 +7,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from keys import networks
-from keys.models.usage import LimitReset
+from keys.models.usage import RESETS
 from keys.summaries.facts import Facts
 from keys.summaries.sentences import credit
 from keys.summaries.words import day, listed, moment_of
-
-# How often a spent limit is full again, from seldom to often.
-_RESETS = (LimitReset.MONTHLY, LimitReset.WEEKLY, LimitReset.DAILY)
 
 
 def widenings(before: Facts, after: Facts, *, now: datetime) -> list[str]:
@@ -79,11 +76,10 @@ def _wider_period(before: Facts, after: Facts, now: datetime) -> Iterator[str]:
 def _wider_credit(before: Facts, after: Facts) -> Iterator[str]:
     if before.limit is None or "limit" in after.unclear:
         return
-    resets: list[str | None] = [None, *_RESETS]
     if (
         after.limit is None
         or after.limit > before.limit
-        or resets.index(after.limit_reset) > resets.index(before.limit_reset)
+        or RESETS.index(after.limit_reset) > RESETS.index(before.limit_reset)
     ):
         yield credit(after)
     elif before.counts_byok and not after.counts_byok:
