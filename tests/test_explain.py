@@ -367,6 +367,13 @@ def test_fix_is_offered_to_those_who_may(developer, staff, acme, key):
     assert enable not in ask(staff, acme, key.secret).content.decode()
 
 
+def test_no_change_is_offered_to_those_whom_a_staff_lock_stops(developer, staff, acme, key):
+    services.disable_key(actor=developer, key=key)
+    services.lock_key(actor=staff, key=key)
+    page = ask(developer, acme, key.secret, address="203.0.113.9").content.decode()
+    assert reverse("keys:enable", args=["acme", key.identifier]) not in page
+
+
 def test_viewer_explains_nothing_but_their_own(viewer, acme, key):
     assert NOWHERE in text_of(ask(viewer, acme, key.secret))
 

@@ -93,7 +93,12 @@ def key_tabs(context: Context, key: APIKey) -> dict:
 
 @register.simple_tag(takes_context=True)
 def changeable(context: Context, permission: str, key: APIKey) -> bool:
-    """Say whether to offer a change: the person may, and neither end nor lock stands in the way."""
+    """Say whether to offer a change: the person may, and neither end nor lock stands in the way.
+
+    Nothing stands in the way of looking.
+    """
+    if permission == Permission.VIEW_APIKEY:
+        return may(context, permission, key)
     is_locked = is_locked_for(key, Permission(permission))
     if key.revoked_at or (is_locked and not may(context, Permission.LOCK_APIKEY, key)):
         return False
