@@ -1,9 +1,11 @@
 """The page of the organization's server addresses."""
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.urls import reverse
 
 from keys import services
+from keys.models import ServerAddress
 from keys.networks import parse_address
 from keys.verification import Code
 
@@ -69,6 +71,7 @@ class TestAdding:
             ("192.0.2.1\n198.51.100.1", "198.51.100.1: This address is listed already."),
             ("192.0.2.1\n192.0.2.1", "192.0.2.1: This address is listed already."),
             ("", "required"),
+            ("\n".join(f"10.0.0.{number}" for number in range(101)), "at most 100 addresses"),
         ],
     )
     def test_what_is_wrong_is_named_with_its_fix_and_nothing_is_written(
@@ -82,6 +85,21 @@ class TestAdding:
         assert fix in reply.text
         assert reply.context["form"]["addresses"].value() == typed
         assert acme.server_addresses.count() == 1
+
+    def test_an_organization_has_no_more_than_its_keys_can_be_checked_against(
+        self, client, admin, acme
+    ):
+        ServerAddress.objects.bulk_create(
+            ServerAddress(organization=acme, network=f"10.0.{number // 256}.{number % 256}")
+            for number in range(999)
+        )
+        services.add_server_address(actor=admin, organization=acme, network="192.0.2.1")
+        client.force_login(admin)
+        reply = client.post(page("server-addresses"), {"addresses": "192.0.2.2"})
+        assert "An organization has at most 1000 server addresses." in reply.text
+        with pytest.raises(ValidationError, match="at most 1000"):
+            services.add_server_address(actor=admin, organization=acme, network="192.0.2.2")
+        assert acme.server_addresses.count() == 1000
 
     def test_ones_own_address_is_offered(self, client, admin, acme):
         client.force_login(admin)

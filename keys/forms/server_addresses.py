@@ -1,17 +1,29 @@
 """The pool of an organization's server addresses."""
 
+from typing import Any
+
 from django import forms
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from keys.forms.fields import AddressesField, AddressLine, ServiceForm
 
-# A hundred addresses with a comment each.
+# So many at a time, with a comment each.
+MAX_ADDED = 100
 MAX_POOL_TEXT = 25_000
 
 
 class PoolField(AddressesField):
     """Addresses and ranges to allow, one a line, each with its comment."""
+
+    def to_python(self, value: Any) -> list[AddressLine]:  # type: ignore[override]
+        lines = super().to_python(value)
+        if len(lines) > MAX_ADDED:
+            raise ValidationError(
+                _("Add at most %(max)d addresses at a time."), params={"max": MAX_ADDED}
+            )
+        return lines
 
     def _parse(self, text: str) -> AddressLine:
         if text.strip().startswith("!"):

@@ -13,6 +13,9 @@ from keys.policy import Actor
 from keys.roles import Permission
 from keys.services import rows
 
+# Every use of a key that follows the pool looks at all of them.
+MAX_SERVER_ADDRESSES = 1000
+
 
 def add_server_address(
     *, actor: Actor, organization: Organization, network: str, comment: str = ""
@@ -27,7 +30,9 @@ def add_server_address(
     except ValueError as error:
         raise ValidationError({"network": str(error)}) from None
     row = ServerAddress(organization=organization, network=canonical, comment=comment)
-    return rows.create(actor, organization, Permission.CHANGE_ORGANIZATION, row)
+    with transaction.atomic():
+        _refuse_too_many(organization, 1, "network")
+        return rows.create(actor, organization, Permission.CHANGE_ORGANIZATION, row)
 
 
 def add_server_addresses(
@@ -38,8 +43,10 @@ def add_server_addresses(
     Raises PermissionDenied; ValidationError for `addresses`, which names each that is wrong.
     """
     policy.require(actor, Permission.CHANGE_ORGANIZATION, organization)
+    addresses = list(addresses)
     added, problems = [], []
     with transaction.atomic():
+        _refuse_too_many(organization, len(addresses), "addresses")
         for each in addresses:
             try:
                 added.append(add_server_address(actor=actor, organization=organization, **each))
@@ -70,3 +77,14 @@ def update_server_address(
 def remove_server_address(*, actor: Actor, server_address: ServerAddress) -> None:
     """Take an address off the organization's pool. Raises PermissionDenied."""
     rows.delete(actor, server_address, Permission.CHANGE_ORGANIZATION)
+
+
+def _refuse_too_many(organization: Organization, count: int, field: str) -> None:
+    rows.lock(organization)  # two who add at this moment count one after the other
+    if organization.server_addresses.count() + count > MAX_SERVER_ADDRESSES:
+        raise ValidationError(
+            {
+                field: _("An organization has at most %(max)d server addresses.")
+                % {"max": MAX_SERVER_ADDRESSES}
+            }
+        )
