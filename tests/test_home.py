@@ -87,6 +87,16 @@ def test_numbers_count_what_the_person_sees(owner, developer, acme, key, manage_
     assert (seen["active"], seen["expiring"], seen["last_day"]["accepted"]) == (1, 0, 0)
 
 
+def test_numbers_of_a_day_are_those_of_the_chart_of_a_day(owner, acme, key):
+    for hours, requests in ((0, 5), (23, 7), (24, 100)):
+        count_use(key, hours * HOUR, requests=requests)
+        count_use(key, hours * HOUR, Code.LOCKED, requests=1)
+    seen = sign_in(owner).get(home_of(acme)).context
+    assert seen["last_day"] == {"accepted": 12, "refused": 2}
+    assert sum(slot.accepted for slot in seen["slots"]) == 12
+    assert sum(slot.refused for slot in seen["slots"]) == 2
+
+
 def test_each_number_leads_to_where_it_can_be_seen(owner, acme, key):
     client = sign_in(owner)
     page = text_of(client.get(home_of(acme)))

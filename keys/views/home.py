@@ -87,8 +87,9 @@ def _figures(
         **_use(request, keys, span, now),
         "active": keys.with_status(Status.ACTIVE, now).count(),
         "counts": hygiene.counts(keys, organization=request.organization, now=now),
+        # The hours that the chart of a day shows: the running one, and 23 before it.
         "last_day": series.totals_since(
-            actor=request.user, keys=keys, since=now - timedelta(days=1)
+            actor=request.user, keys=keys, since=now - timedelta(hours=23)
         ),
     }
 
