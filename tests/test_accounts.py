@@ -5,6 +5,7 @@ import re
 import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
+from django.test import Client
 from django.urls import reverse
 
 from portal import errors
@@ -63,6 +64,13 @@ class TestWords:
             r'<time datetime="[^"]+" title="[^"]+ UTC">',
             client.get(reverse("usersessions_list")).text,
         )
+
+    def test_the_newest_session_comes_first(self, owner):
+        for client in (Client(), Client()):
+            client.post(reverse("account_login"), {"login": owner.email, "password": PASSWORD})
+
+        rows = client.get(reverse("usersessions_list")).text.partition("<tbody>")[2].split("<tr>")
+        assert [("This one" in row) for row in rows[1:]] == [True, False]
 
     def test_signing_in_needs_no_announcement(self, client, owner, acme):
         response = client.post(
@@ -134,3 +142,12 @@ def test_a_page_that_broke_names_the_request(rf):
 
     assert response.status_code == 500
     assert "0123456789abcdef" in response.text
+
+
+def test_refusal_says_once_that_the_role_does_not_allow_it(client, viewer, acme):
+    client.force_login(viewer)
+    page = client.get(reverse("keys:create", args=[acme.slug]))
+
+    assert page.status_code == 403
+    assert "your role does not allow it" in page.text
+    assert "do not have permission" not in page.text
