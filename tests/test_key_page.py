@@ -458,4 +458,6 @@ def test_sheet_holds_all_about_the_key_and_nothing_to_press(admin, busy_key):
     ):  # fmt: skip
         assert words in page, words
     sheet = text_of(response).split('class="sheet__part"', 1)[1].split("</main>")[0]
+    # Paper knows no "3 days ago".
+    assert not re.search(r"just now|\bago\b", sheet)
     assert not re.search(r"<(form|input|button|select)", sheet)
