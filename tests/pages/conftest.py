@@ -13,11 +13,11 @@ IS_REQUIRED = os.environ.get("KEYHAVEN_REQUIRE_BROWSER") == "1"
 
 
 def pytest_collection_modifyitems(items):
-    """Mark every test of this folder, and keep them in one process: browsers are heavy."""
+    """Mark every test of this folder; those of a file share a browser."""
     for item in items:
         if "tests/pages/" in item.nodeid:
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.xdist_group("browser"))
+            item.add_marker(pytest.mark.xdist_group(f"browser-{item.path.stem}"))
 
 
 @pytest.fixture(scope="session")
