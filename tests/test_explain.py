@@ -237,6 +237,11 @@ def test_denied_address_is_told_with_the_row_that_holds_it(developer, acme):
     )
     answer = text_of(ask(developer, acme, key.label, address="192.0.2.9"))
     assert "192.0.2.9 is in 192.0.2.8/30, which is denied." in answer
+    # To allow it as well would change nothing.
+    assert "remove what denies it" in answer
+    assert "add the address" not in answer
+    answer = text_of(ask(developer, acme, key.label, address="203.0.113.9"))
+    assert "add the address to its allowed IPs" in answer
     answer = text_of(ask(developer, acme, key.label, address="::ffff:192.0.2.7"))
     assert "192.0.2.7 is in 192.0.2.0/24, which is allowed." in answer
     answer = text_of(ask(developer, acme, key.label, address=""))

@@ -125,7 +125,15 @@ def _advice(explanation: Explanation, code: Code) -> str:
                 "The key was given %(scopes)s, but its owner does not hold it today. Give that "
                 "back to the owner, and the key has it again."
             ) % {"scopes": ", ".join(lost)}
+    if code is Code.FORBIDDEN_ADDRESS and _is_denied(explanation):
+        return _("If requests shall come from there, remove what denies it.")
     return str(_ADVICE[code])
+
+
+def _is_denied(explanation: Explanation) -> bool:
+    check = next(each for each in explanation.checks if each.code is Code.FORBIDDEN_ADDRESS)
+    address = check.of_question["address"]
+    return address is not None and bool(_holding(check.of_key["denied"], address))
 
 
 def _missing(explanation: Explanation) -> set[str]:
