@@ -9,7 +9,7 @@ from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.middleware.gzip import GZipMiddleware
 from django.utils import translation
-from django.utils.cache import patch_vary_headers
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
 
 from keys import networks
 from keys.models import AuditEvent
@@ -89,6 +89,19 @@ class LanguageMiddleware:
         if is_for_people:
             response.headers.setdefault("Content-Language", language)
             patch_vary_headers(response, ["Accept-Language", "Cookie"])
+        return response
+
+
+class AccountPagesMiddleware:
+    """Keeps the account pages out of every cache: some show what a second factor is made of."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if _first_part(request) == "accounts":
+            add_never_cache_headers(response)
         return response
 
 

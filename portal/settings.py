@@ -115,6 +115,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "keys.middleware.CompressionMiddleware",
+    "keys.middleware.AccountPagesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "keys.middleware.LanguageMiddleware",
     "keys.middleware.EncodingMiddleware",

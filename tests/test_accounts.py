@@ -4,6 +4,8 @@ import re
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
@@ -151,3 +153,19 @@ def test_refusal_says_once_that_the_role_does_not_allow_it(client, viewer, acme)
     assert page.status_code == 403
     assert "your role does not allow it" in page.text
     assert "do not have permission" not in page.text
+
+
+class TestSecrets:
+    def test_what_makes_a_second_factor_is_kept_by_no_cache_and_not_compressed(self, client, owner):
+        client.force_login(owner)
+        client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
+        set_up = client.get(reverse("mfa_activate_totp"), HTTP_ACCEPT_ENCODING="gzip")
+        TOTP.activate(owner, generate_totp_secret())
+        code = RecoveryCodes.activate(owner).get_unused_codes()[0]
+        listed = client.get(reverse("mfa_view_recovery_codes"), HTTP_ACCEPT_ENCODING="gzip")
+
+        assert set_up.context["form"].secret in set_up.text
+        assert code in listed.text
+        for response in (set_up, listed):
+            assert "no-store" in response["Cache-Control"]
+            assert "Content-Encoding" not in response
