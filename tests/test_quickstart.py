@@ -252,11 +252,12 @@ def test_from_an_empty_folder_it_serves_until_interrupted(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     environment = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "manage.py", "quickstart", "--port", str(port)]
+    command = [sys.executable, str(tmp_path / "manage.py"), "quickstart", "--port", str(port)]
     with (tmp_path / "out").open("w") as out:
         process = subprocess.Popen(  # noqa: S603
             command,
-            cwd=tmp_path,
+            # Started from somewhere else.
+            cwd=tmp_path.parent,
             env=environment,
             stdout=out,
             stderr=subprocess.STDOUT,

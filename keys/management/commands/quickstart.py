@@ -147,6 +147,8 @@ def _serve(port: int) -> None:
     module, _, name = settings.WSGI_APPLICATION.rpartition(".")
     command = [sys.executable, "-m", "granian", f"{module}:{name}"]
     command += ["--interface", "wsgi", "--host", HOST, "--port", str(port)]
+    # Where the project is, from wherever it was started.
+    command += ["--working-dir", str(settings.BASE_DIR)]
     # One process, since counts in memory are per process; SQLite lets one write at a time.
     command += ["--workers", "1", "--blocking-threads", "4", "--log-level", "warning"]
     # A terminal's Ctrl-C reaches the worker twice, directly and from its parent, and may
