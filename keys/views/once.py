@@ -2,7 +2,9 @@
 
 from typing import cast
 
+from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import transaction
 from django.http import HttpRequest
 
@@ -16,7 +18,8 @@ def claim(request: HttpRequest, form: OnceForm) -> bool:
     """Say whether this form is sent for the first time, and remember that it was.
 
     The row of the session is locked meanwhile: of two sendings at the same moment, one
-    comes first. Only the form's token is kept, never a secret.
+    comes first. Only the form's token is kept, never a secret. Raises SessionInterrupted
+    when the person signed out meanwhile.
     """
     token = form.cleaned_data["token"]
     session = cast(SessionStore, request.session)
@@ -27,5 +30,8 @@ def claim(request: HttpRequest, form: OnceForm) -> bool:
             return False
         used[token] = ""
         session["used_forms"] = dict(list(used.items())[-USED_FORMS_KEPT:])
-        session.save()
+        try:
+            session.save()
+        except UpdateError:
+            raise SessionInterrupted("The session ended before the form was carried out.") from None
     return True

@@ -1,0 +1,37 @@
+"""Forms that are carried out once, whatever happens meanwhile."""
+
+import pytest
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.exceptions import SessionInterrupted
+
+from keys.forms.fields import OnceForm
+from keys.views.once import claim
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def form() -> OnceForm:
+    form = OnceForm({"token": "a" * 32})
+    assert form.is_valid()
+    return form
+
+
+@pytest.fixture
+def request_of_somebody(rf):
+    request = rf.post("/")
+    request.session = SessionStore()
+    request.session.create()
+    return request
+
+
+def test_form_is_claimed_once(request_of_somebody, form):
+    assert claim(request_of_somebody, form)
+    assert not claim(request_of_somebody, form)
+
+
+def test_form_of_somebody_who_signed_out_meanwhile_is_not_carried_out(request_of_somebody, form):
+    SessionStore(request_of_somebody.session.session_key).delete()
+
+    with pytest.raises(SessionInterrupted):
+        claim(request_of_somebody, form)
