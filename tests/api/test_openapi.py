@@ -57,6 +57,17 @@ def test_the_document_has_what_is_served_and_nothing_else(module):
 
 
 @pytest.mark.parametrize("module", DIALECTS)
+def test_every_operation_says_in_a_line_what_it_does(module):
+    silent = [
+        f"{method} {path}"
+        for path, operations in build_document(module)["paths"].items()
+        for method, operation in operations.items()
+        if not operation.get("summary")
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("module", DIALECTS)
 def test_every_operation_has_a_name_of_its_own_and_says_how_it_fails(module):
     document = build_document(module)
     operations = [each for path in document["paths"].values() for each in path.values()]

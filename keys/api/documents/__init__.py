@@ -4,6 +4,6 @@ A module annotates the views of its own dialect: the vendor's names of operation
 as they are on the wire, descriptions. Importing it makes drf-spectacular know.
 """
 
-from keys.api.documents import i3d, netography, openrouter, xyra
+from keys.api.documents import i3d, native, netography, openrouter, xyra
 
-__all__ = ["i3d", "netography", "openrouter", "xyra"]
+__all__ = ["i3d", "native", "netography", "openrouter", "xyra"]

@@ -292,7 +292,10 @@ class NativeKeyViewSet(Native, KeyViewSet):
         return self.filterset.chosen_ordering
 
     @extend_schema(
-        operation_id="api_keys_rotate", request=RotationSerializer, responses=KeySerializer
+        operation_id="api_keys_rotate",
+        summary="Give a key a new secret",
+        request=RotationSerializer,
+        responses=KeySerializer,
     )
     def rotate(self, request: Request, key_id: str) -> Response:
         """Give the key a new secret; the reply has it, once."""
@@ -304,12 +307,22 @@ class NativeKeyViewSet(Native, KeyViewSet):
         key = services.rotate_key(actor=request.user, key=self.get_object(), **asked)
         return Response(self.represent(key))
 
-    @extend_schema(operation_id="api_keys_disable", request=None, responses=KeySerializer)
+    @extend_schema(
+        operation_id="api_keys_disable",
+        summary="Disable a key",
+        request=None,
+        responses=KeySerializer,
+    )
     def disable(self, request: Request, key_id: str) -> Response:
         """Stop the key until it is enabled again."""
         return self._switch(services.disable_key)
 
-    @extend_schema(operation_id="api_keys_enable", request=None, responses=KeySerializer)
+    @extend_schema(
+        operation_id="api_keys_enable",
+        summary="Enable a key",
+        request=None,
+        responses=KeySerializer,
+    )
     def enable(self, request: Request, key_id: str) -> Response:
         """Let a disabled key work again."""
         return self._switch(services.enable_key)
