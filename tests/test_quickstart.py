@@ -84,6 +84,7 @@ def test_a_second_start_prints_the_same_and_adds_nothing(var):
     )
 
 
+@pytest.mark.wide
 @pytest.mark.django_db
 def test_a_revoked_sample_key_is_replaced_at_the_next_start(var):
     _, key = printed_access(start())
@@ -94,6 +95,7 @@ def test_a_revoked_sample_key_is_replaced_at_the_next_start(var):
     assert services.verify_key(secret=replacement, address=None).is_valid
 
 
+@pytest.mark.wide
 @pytest.mark.django_db
 def test_a_lost_password_is_replaced_and_a_chosen_one_is_not_printed(var):
     start()
@@ -108,6 +110,7 @@ def test_a_lost_password_is_replaced_and_a_chosen_one_is_not_printed(var):
     assert printed_access(start())[0] == "(the password that you chose)"
 
 
+@pytest.mark.wide
 @pytest.mark.django_db
 def test_what_it_keeps_is_readable_by_its_owner_alone(var):
     start()
@@ -154,6 +157,7 @@ def test_the_demo_has_people_in_every_role_and_keys_of_every_state():
     assert any(left)
 
 
+@pytest.mark.wide
 @pytest.mark.django_db
 def test_the_demos_numbers_and_dates_agree_with_each_other():
     demo.create("the password of this demo")
@@ -175,6 +179,7 @@ def test_the_demos_numbers_and_dates_agree_with_each_other():
     assert moments[-1] <= now
 
 
+@pytest.mark.wide
 @pytest.mark.django_db
 def test_the_demo_has_something_for_every_page():
     demo.create("the password of this demo")
@@ -195,6 +200,7 @@ def test_the_demo_has_something_for_every_page():
     assert acme.api_keys.exclude(lock_reason="").get().locked_at
 
 
+@pytest.mark.wide
 @pytest.mark.django_db
 def test_the_demos_decisions_are_the_latest_of_its_requests():
     demo.create("the password of this demo")
@@ -210,6 +216,7 @@ def test_the_demos_decisions_are_the_latest_of_its_requests():
     assert {row.outcome for row in rows} >= {"VALID", "FORBIDDEN_ADDRESS", "LOCKED"}
 
 
+@pytest.mark.wide
 @pytest.mark.django_db
 def test_the_demos_keys_were_last_used_when_their_latest_request_was_let_through():
     demo.create("the password of this demo")

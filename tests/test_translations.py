@@ -46,6 +46,7 @@ def test_compiled_catalogue_is_the_one_that_people_read(tmp_path):
     assert {(e.msgctxt, e.msgid): e.msgstr or e.msgstr_plural for e in served} == inside
 
 
+@pytest.mark.wide
 @pytest.mark.skipif(not shutil.which("xgettext"), reason="GNU gettext is not on this machine.")
 def test_catalogue_knows_every_text_of_the_product(tmp_path):
     for folder in ("keys", "portal", "templates"):
