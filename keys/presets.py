@@ -41,7 +41,7 @@ class Preset:
         return sorted(self.scopes - set(grantable))
 
 
-# In the order in which they are offered, which is that of what they may do.
+# In the order in which they are offered.
 PRESETS: dict[str, Preset] = {
     preset.slug: preset
     for preset in (
@@ -72,8 +72,11 @@ PRESETS: dict[str, Preset] = {
             label=_("Partner server"),
             purpose=_("Another company's server that calls your services."),
             name=_("Partner server"),
-            advice=_("Ask the partner for the server's address, and allow no other."),
-            scopes=frozenset({BuiltInScope.READ}),
+            advice=_(
+                "It may do nothing in this portal: give it your services' scopes that the "
+                "partner needs, and allow no address but the server's."
+            ),
+            scopes=frozenset(),
             expiry_days=365,
             limit=Decimal(100_000),
             limit_reset=LimitReset.MONTHLY,
@@ -85,8 +88,10 @@ PRESETS: dict[str, Preset] = {
             label=_("AI agent"),
             purpose=_("A program that decides by itself what to call."),
             name=_("AI agent"),
-            advice=_("Agents try things: give little, for a short time, with a daily limit."),
-            scopes=frozenset({BuiltInScope.READ}),
+            advice=_(
+                "Agents try things: give it few scopes, for a short time, with a daily limit."
+            ),
+            scopes=frozenset(),
             expiry_days=7,
             limit=Decimal(1_000),
             limit_reset=LimitReset.DAILY,

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import models
 from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.db.models.functions import Cast, Coalesce
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from keys import policy
@@ -40,6 +41,16 @@ class Range(models.TextChoices):
     DAY = "24h", _("24 hours")
     WEEK = "7d", _("7 days")
     MONTH = "30d", _("30 days")
+
+    @property
+    def heading(self) -> str | Promise:
+        """What a chart of it is called."""
+        return {
+            Range.HOUR: _("Requests in the last hour"),
+            Range.DAY: _("Requests in the last 24 hours"),
+            Range.WEEK: _("Requests in the last 7 days"),
+            Range.MONTH: _("Requests in the last 30 days"),
+        }[self]
 
     @property
     def span(self) -> timedelta:

@@ -114,7 +114,8 @@ def _confirmed(
         last_day = series.totals_since(
             actor=request.user,
             keys=APIKey.objects.filter(pk=key.pk),
-            since=timezone.now() - timedelta(days=1),
+            # With the running hour, whose beginning counts too.
+            since=timezone.now() - timedelta(hours=23),
         )
         context = {"key": key, "form": form, "last_day": last_day, "back": url_of(request, key)}
         return render_page(request, f"keys/apikey_{action}.html", context)

@@ -144,6 +144,8 @@ def _refuse_used_port(port: int) -> None:
 def _serve(port: int) -> None:
     """Become the server: Ctrl-C then reaches it as if it had been started by itself."""
     os.environ.setdefault("PUBLIC_URL", f"http://{HOST}:{port}")
+    # Nothing is collected into it here, but a place that is missing is warned of.
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     module, _, name = settings.WSGI_APPLICATION.rpartition(".")
     command = [sys.executable, "-m", "granian", f"{module}:{name}"]
     command += ["--interface", "wsgi", "--host", HOST, "--port", str(port)]

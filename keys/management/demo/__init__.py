@@ -25,6 +25,7 @@ from keys.management.demo.cast import (
     PEOPLE,
     STAFF,
     STRANGER,
+    VIEWER,
     acting_as,
     clock_at,
 )
@@ -115,7 +116,7 @@ def _create_organizations() -> tuple[Organization, Organization]:
         for email, role in (
             (ADMIN, "admin"),
             (DEVELOPER, "developer"),
-            ("viewer@acme.example", "readonly"),
+            (VIEWER, "developer"),
             (FORMER, "developer"),
         ):
             services.add_member(

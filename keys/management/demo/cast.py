@@ -22,6 +22,7 @@ STAFF = "staff@keyhaven.example"
 OWNER = "owner@acme.example"
 ADMIN = "admin@acme.example"
 DEVELOPER = "developer@acme.example"
+VIEWER = "viewer@acme.example"
 STRANGER = "stranger@other.example"
 # Belonged to the first organization, until she left.
 FORMER = "former@acme.example"
@@ -30,6 +31,7 @@ _ADDRESSES = {
     OWNER: "198.51.100.23",
     ADMIN: "198.51.100.40",
     DEVELOPER: "2001:db8:9::51",
+    VIEWER: "198.51.100.77",
     STRANGER: "192.0.2.77",
     FORMER: "198.51.100.61",
     STAFF: "192.0.2.10",

@@ -14,11 +14,12 @@ from keys.management.demo.cast import (
     OWNER,
     STAFF,
     STRANGER,
+    VIEWER,
     acting_as,
     by,
 )
 from keys.management.demo.traffic import NIGHTLY, STEADY, Traffic
-from keys.models import APIKey, Decision, Organization
+from keys.models import APIKey, Decision, Organization, Role
 from keys.verification import Code
 
 
@@ -41,6 +42,14 @@ def _leave(key: APIKey) -> None:
     with acting_as(OWNER) as owner:
         membership = key.organization.memberships.get(user=key.owner)
         services.remove_member(actor=owner, membership=membership)
+
+
+def _only_read(key: APIKey) -> None:
+    """Give the person whose key it is a role in which they issue no more."""
+    with acting_as(OWNER) as owner:
+        membership = key.organization.memberships.get(user=key.owner)
+        role = Role.objects.get(organization=None, name="readonly")
+        services.update_member(actor=owner, membership=membership, role=role)
 
 
 def acme_keys(acme: Organization, now: datetime) -> list[DemoKey]:
@@ -94,6 +103,19 @@ def acme_keys(acme: Organization, now: datetime) -> list[DemoKey]:
                 door=Decision.Door.VERIFY,
                 scopes=(("invoices:read",), ("invoices:read", "orders:read")),
             ),
+        ),
+        DemoKey(
+            acme,
+            "Board report",
+            VIEWER,
+            190,
+            {
+                "scopes": ["READ"],
+                "description": "Counts requests for the quarterly report.",
+                "expires_at": now + timedelta(days=75),
+            },
+            later=((160, _only_read),),
+            traffic=Traffic(3, user_agent="Wget/1.25.0", weekend=0),
         ),
         DemoKey(
             acme,
