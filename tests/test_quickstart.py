@@ -213,7 +213,10 @@ def test_the_demos_decisions_are_the_latest_of_its_requests():
         assert row.secret.usage_buckets.filter(hour=hour, outcome=row.outcome).exists()
         assert bool(row.path) == (row.door == "api")
     assert {row.door for row in rows} == {"api", "auth", "verify"}
-    assert {row.outcome for row in rows} >= {"VALID", "FORBIDDEN_ADDRESS", "LOCKED"}
+    # Which of the refusals are among the latest depends on the hour.
+    outcomes = {row.outcome for row in rows}
+    assert "VALID" in outcomes
+    assert len(outcomes) > 3
 
 
 @pytest.mark.wide
