@@ -19,13 +19,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 FOLDER = Path(__file__).resolve().parents[2] / "portal" / "screenshots"
 OWNER = "owner@acme.example"
 HOME = "organizations/acme/"
-# A key of the demo that is in use, limited, confined, and in the middle of a rotation.
-KEY = "Storefront backend"
+# Keys of the demo: one that is in use and confined, one in the middle of a rotation.
+KEY, ROTATING = "Storefront backend", "Warehouse scanners"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A page of the demo; `{key}` in its path is where the page of KEY is."""
+    """A page of the demo; `{key}` and `{rotating}` in its path are where those keys are."""
 
     name: str
     path: str
@@ -39,7 +39,7 @@ PICTURES = (
     Picture("keys", f"{HOME}keys/"),
     Picture("new-key", f"{HOME}keys/new/?template=ci-deploy", height=1180),
     Picture("key", "{key}", is_dark=True),
-    Picture("rotation", "{key}rotation/", height=980),
+    Picture("rotation", "{rotating}rotation/", height=1080),
     Picture("explain", f"{HOME}explain/", is_dark=True),
     Picture("hygiene", f"{HOME}hygiene/"),
 )
@@ -81,8 +81,8 @@ def _take_pictures(browser: Browser, address: str, password: str, folder: Path) 
         scheme = "dark" if picture.is_dark else "light"
         size = {"width": 1280, "height": picture.height}
         page = browser.new_context(color_scheme=scheme, viewport=size).new_page()
-        key = _sign_in(page, address, password)
-        page.goto(address + picture.path.format(key=key))
+        keys = _sign_in(page, address, password)
+        page.goto(address + picture.path.format(**keys))
         page.screenshot(path=folder / f"{picture.name}-{scheme}.png")
 
 
@@ -90,9 +90,9 @@ def _take_all(browser: Browser, address: str, password: str, folder: Path) -> No
     for width, scheme in _looks():
         context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
         page = context.new_page()
-        key = _sign_in(page, address, password)
+        keys = _sign_in(page, address, password)
         for path in PATHS:
-            page.goto(address + path.format(key=key))
+            page.goto(address + path.format(**keys))
             name = re.sub(r"\W+", "-", path.format(key="key/")).strip("-")
             page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True)
 
@@ -103,16 +103,19 @@ def _looks() -> Iterator[tuple[int, str]]:
             yield width, scheme
 
 
-def _sign_in(page: Page, address: str, password: str) -> str:
-    """Sign in as the demo's owner; return the path of the page of KEY."""
+def _sign_in(page: Page, address: str, password: str) -> dict[str, str]:
+    """Sign in as the demo's owner; return the paths of the pages of KEY and ROTATING."""
     page.goto(f"{address}accounts/login/")
     page.get_by_label("Email").first.fill(OWNER)
     page.get_by_label("Password", exact=True).fill(password)
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url(f"{address}{HOME}")
     page.goto(f"{address}{HOME}keys/")
-    link = page.get_by_role("link", name=KEY, exact=True).first.get_attribute("href")
-    return str(link).lstrip("/")
+    links = {
+        name: page.get_by_role("link", name=key, exact=True).first.get_attribute("href")
+        for name, key in (("key", KEY), ("rotating", ROTATING))
+    }
+    return {name: str(link).lstrip("/") for name, link in links.items()}
 
 
 if __name__ == "__main__":
