@@ -12,6 +12,22 @@ from django.core.cache import cache
 from keys import policy, services
 from keys.models import APIKey, Membership, Organization, Role, User
 
+# Of a test with more cases than this, the rest is for the wide run.
+CASES_ALWAYS_RUN = 6
+# Every row of these tables counts each time.
+TABLES = {"test_doors.py", "test_policy.py", "test_contract.py", "test_guards.py"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Let the first cases of a test stand for all of them, but where each is a row of a table."""
+    for item in items:
+        if not hasattr(item, "callspec") or item.path.name in TABLES:
+            continue
+        if max(item.callspec.indices.values(), default=0) >= CASES_ALWAYS_RUN:
+            item.add_marker(pytest.mark.wide)
+
+
 PASSWORD = "correct horse battery staple"
 
 # Property tests: few examples a run, no deadline (the databases differ in speed), no files.
