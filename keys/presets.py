@@ -91,7 +91,7 @@ PRESETS: dict[str, Preset] = {
             advice=_(
                 "Agents try things: give it few scopes, for a short time, with a daily limit."
             ),
-            scopes=frozenset(),
+            scopes=frozenset({BuiltInScope.READ}),
             expiry_days=7,
             limit=Decimal(1_000),
             limit_reset=LimitReset.DAILY,
