@@ -205,7 +205,7 @@ def test_htmx_gets_the_events_alone(owner, acme, key):
     assert "<html" not in text_of(response)
 
 
-@pytest.mark.parametrize("count", [1, 30])
+@pytest.mark.parametrize("count", [1, 60])
 def test_trail_asks_the_database_as_often_for_many_events(
     count, owner, acme, django_assert_max_num_queries
 ):
