@@ -11,15 +11,15 @@ Row = TypeVar("Row", bound=Model)
 
 
 class BoundedCount(Subquery):
-    """How many rows a correlated queryset has, of which no more than MOST_COUNTED + 1 are read."""
+    """How many rows a correlated queryset has, of which no more than `most` + 1 are read."""
 
     template = "(SELECT COUNT(*) FROM (%(subquery)s) bounded)"
     output_field = IntegerField()
     # Of a queryset that is known to be empty.
     empty_result_set_value = 0
 
-    def __init__(self, queryset: QuerySet) -> None:
-        super().__init__(queryset.order_by().values("pk")[: MOST_COUNTED + 1])
+    def __init__(self, queryset: QuerySet, *, most: int = MOST_COUNTED) -> None:
+        super().__init__(queryset.order_by().values("pk")[: most + 1])
 
 
 @dataclass(frozen=True)

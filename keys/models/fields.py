@@ -1,11 +1,14 @@
 """Field types of our own."""
 
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 
 from django.core.exceptions import ValidationError
 from django.core.validators import DecimalValidator, MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.expressions import Combinable
+from django.utils import timezone
+from django.utils.deconstruct import deconstructible
 from django.utils.translation import gettext_lazy as _
 
 # Amounts are exact: stored as whole millionths, on every database.
@@ -13,6 +16,11 @@ AMOUNT_PLACES = 6
 MAX_AMOUNT = Decimal(10) ** 12
 # Enough digits to round any number that somebody may filter by.
 _EXACT = Context(prec=400, rounding=ROUND_HALF_EVEN)
+
+
+def present() -> datetime:
+    """Return this moment: a default that looks at the clock when it is asked, as tests set it."""
+    return timezone.now()
 
 
 class AmountField(models.BigIntegerField):
@@ -66,3 +74,22 @@ class AmountField(models.BigIntegerField):
             "min_value": None,
         }
         return models.Field.formfield(self, **{**defaults, **kwargs})
+
+
+@deconstructible
+class FixedMoment(models.Expression):
+    """A moment that stands in the SQL itself, as in an index on an expression.
+
+    Such an index serves only the queries that spell the expression alike, and a parameter
+    is spelled otherwise.
+    """
+
+    def __init__(self, moment: datetime) -> None:
+        super().__init__(output_field=models.DateTimeField())
+        self.moment = moment
+
+    def as_sql(self, compiler, connection, **extra):
+        return f"'{self.moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}'", []
+
+    def as_postgresql(self, compiler, connection, **extra):
+        return f"'{self.moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}+00'::timestamptz", []

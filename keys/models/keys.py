@@ -1,28 +1,52 @@
-"""API keys: the lineage, its secrets, and where it may be used from."""
+"""API keys: the lineage, whatever becomes of its secrets."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, Value
+from django.db.models.functions import Coalesce, Lower
+from django.db.models.lookups import GreaterThan, LessThanOrEqual
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from keys import networks, secrets
-from keys.models.fields import AmountField
-from keys.models.organizations import (
-    Organization,
-    Role,
-    Scope,
-    Workspace,
-    validate_network,
-)
+from keys import secrets
+from keys.models.fields import AmountField, FixedMoment, present
+from keys.models.organizations import Organization, Role, Scope, Workspace
 from keys.models.usage import LimitReset, PeriodCosts
 from keys.roles import BuiltInScope
 
+if TYPE_CHECKING:
+    from keys.models.secrets import KeySecret
+
 # People are warned this long before a key expires.
 EXPIRES_SOON = timedelta(days=14)
+
+# When a key ends, where keys that never do come last.
+END = Coalesce("expires_at", FixedMoment(datetime(9999, 1, 1, tzinfo=UTC)))
+
+
+def ends_by(moment: datetime) -> Q:
+    """Select the keys that end at that moment or before it."""
+    return Q(LessThanOrEqual(END, Value(moment)))
+
+
+def is_spent(now: datetime) -> Q:
+    """Select the keys of which `key.remaining_at(now)` is zero: their limit is reached."""
+    counts = Q(limit_reset=None, totals__period_start=None)
+    for reset in LimitReset:
+        start = LimitReset.period_start(reset, now)
+        counts |= Q(limit_reset=reset, totals__period_start=start)
+    # The first condition is that of an index, which finds all of them and few others.
+    spent = Q(totals__period_cost__gte=F("totals__limit"))
+    return spent & (Q(limit=0) | counts)
+
+
+def ends_soon(now: datetime) -> Q:
+    """Select the keys that end within EXPIRES_SOON of that moment, but not before it."""
+    return Q(GreaterThan(END, Value(now))) & ends_by(now + EXPIRES_SOON)
 
 
 # Wide enough for the names that vendors' clients give (`appname`), and such that a name
@@ -63,24 +87,25 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
 
     def with_status(self, status: str, now: datetime) -> "APIKeyQuerySet":
         """Return the keys of which `key.status_at(now)` is this."""
+        # What holds of such keys, and what of all others; spelled as in the indexes.
         rules = {
-            Status.REVOKED: Q(revoked_at__isnull=False),
-            Status.LOCKED: Q(locked_at__isnull=False),
-            Status.DISABLED: Q(disabled=True),
-            Status.EXPIRED: Q(expires_at__lte=now),
-            Status.PENDING: Q(not_before__gt=now),
-            Status.ACTIVE: Q(),
+            Status.REVOKED: (Q(revoked_at__isnull=False), Q(revoked_at=None)),
+            Status.LOCKED: (Q(locked_at__isnull=False), Q(locked_at=None)),
+            Status.DISABLED: (Q(disabled=True), Q(disabled=False)),
+            Status.EXPIRED: (ends_by(now), Q(expires_at=None) | Q(expires_at__gt=now)),
+            Status.PENDING: (Q(not_before__gt=now), Q(not_before=None) | Q(not_before__lte=now)),
+            Status.ACTIVE: (Q(), Q()),
         }
         matching = self
-        for each, rule in rules.items():
+        for each, (rule, others) in rules.items():
             if each == status:
                 return matching.filter(rule)
-            matching = matching.exclude(rule)
+            matching = matching.filter(others)
         raise ValueError(f"Unknown status {status!r}.")
 
     def expiring_soon(self, now: datetime) -> "APIKeyQuerySet":
         """Return the keys of which `key.expires_soon_at(now)` is true."""
-        return self.live().filter(expires_at__gt=now, expires_at__lte=now + EXPIRES_SOON)
+        return self.live().filter(ends_soon(now))
 
     def enabled(self) -> "APIKeyQuerySet":
         """Return the keys of which `key.is_enabled`."""
@@ -92,11 +117,7 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
 
     def spent(self, now: datetime) -> "APIKeyQuerySet":
         """Return the keys of which `key.remaining_at(now)` is zero: their limit is reached."""
-        counts = Q(limit_reset=None, totals__period_start=None)
-        for reset in LimitReset:
-            start = LimitReset.period_start(reset, now)
-            counts |= Q(limit_reset=reset, totals__period_start=start)
-        return self.filter(Q(limit=0) | counts & Q(totals__period_cost__gte=F("limit")))
+        return self.filter(is_spent(now))
 
     def ordinary(self) -> "APIKeyQuerySet":
         """Return the keys that are not `key.is_management`."""
@@ -109,7 +130,7 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
         """Load what a door shows of a key, in a constant number of queries."""
         return self.select_related(
             "organization", "workspace", "owner", "creator", "role", "totals"
-        ).prefetch_related("scopes", "role__scopes", "allowed_ips", "secrets")
+        ).prefetch_related("scopes", "role__scopes", "allowed_ips", "rate_limits", "secrets")
 
 
 class APIKey(models.Model):
@@ -187,7 +208,8 @@ class APIKey(models.Model):
         _("external user"), max_length=200, null=True, blank=True
     )
 
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    # Not `auto_now_add`: what is imported keeps its date.
+    created_at = models.DateTimeField(_("created"), default=present, editable=False)
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
     objects = APIKeyQuerySet.as_manager()
@@ -202,6 +224,10 @@ class APIKey(models.Model):
     # The new secret, on the instance that issue_key() or rotate_key() returns. Unset
     # everywhere else, so that a read-only serializer field shows it just once.
     secret: str
+    # What was found along with the key, where listing.with_lists() was asked; else None.
+    known_scopes: list[tuple[int, str]] | None = None
+    known_rate_limits: list[tuple[int, str]] | None = None
+    known_label: str | None = None
     # What the key cost in the current day, week and month, where usage.load_period_costs()
     # was asked.
     period_costs: PeriodCosts
@@ -214,6 +240,42 @@ class APIKey(models.Model):
             models.Index(fields=["organization", "-id"], name="apikey_by_organization"),
             models.Index(fields=["organization", "owner", "-id"], name="apikey_by_owner"),
             models.Index(fields=["workspace", "-id"], name="apikey_by_workspace"),
+            models.Index("organization", Lower("name"), "id", name="apikey_by_name"),
+            models.Index("organization", END, "id", name="apikey_by_end"),
+            # What there may be few of among very many.
+            models.Index(
+                fields=["organization", "-id"], name="apikey_live", condition=Q(revoked_at=None)
+            ),
+            models.Index(
+                fields=["organization", "-id"],
+                name="apikey_revoked",
+                condition=Q(revoked_at__isnull=False),
+            ),
+            models.Index(
+                fields=["organization", "-id"],
+                name="apikey_disabled",
+                condition=Q(revoked_at=None, disabled=True),
+            ),
+            models.Index(
+                fields=["organization", "-id"],
+                name="apikey_locked",
+                condition=Q(revoked_at=None, locked_at__isnull=False),
+            ),
+            models.Index(
+                fields=["organization", "-id"],
+                name="apikey_pending",
+                condition=Q(revoked_at=None, not_before__isnull=False),
+            ),
+            models.Index(
+                fields=["organization", "-id"],
+                name="apikey_of_servers",
+                condition=Q(revoked_at=None, assign_server_ips=True),
+            ),
+            models.Index(
+                fields=["organization", "role", "-id"],
+                name="apikey_by_role",
+                condition=Q(revoked_at=None, role__isnull=False),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -292,6 +354,8 @@ class APIKey(models.Model):
     @property
     def scope_codes(self) -> list[str]:
         """The codes of `scope_rows`. What its owner holds today may narrow them further."""
+        if self.known_scopes is not None:
+            return [code for _number, code in sorted(self.known_scopes)]
         return [scope.code for scope in self.scope_rows]
 
     @property
@@ -303,6 +367,8 @@ class APIKey(models.Model):
     @property
     def label(self) -> str:
         """The mask of the newest secret, by which people recognise the key."""
+        if self.known_label is not None:
+            return self.known_label
         newest = max(self.secrets.all(), key=lambda each: each.pk, default=None)
         return newest.label if newest else ""
 
@@ -310,84 +376,4 @@ class APIKey(models.Model):
         """Return what is left of the limit at that moment, never below zero; None: no limit."""
         if self.limit is None:
             return None
-        spent = self.totals.spent_in(LimitReset.period_start(self.limit_reset, now))
-        return max(self.limit - spent, type(spent)(0))
-
-
-class KeySecret(models.Model):
-    """One secret of a lineage, as a keyed digest. Rotation adds one and retires the old."""
-
-    key = models.ForeignKey(APIKey, models.CASCADE, related_name="secrets")
-    digest = models.CharField(max_length=64, unique=True, editable=False)
-    pepper_id = models.PositiveSmallIntegerField(editable=False)
-    label = models.CharField(_("label"), max_length=40, editable=False)
-    # Carried by the session tokens of this secret, so that what signs them mints none alone.
-    nonce = models.CharField(max_length=32, default=secrets.generate_nonce, editable=False)
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
-    superseded_at = models.DateTimeField(_("replaced"), null=True, blank=True)
-    retires_at = models.DateTimeField(_("retires"), null=True, blank=True)
-    quiet_hours = models.PositiveSmallIntegerField(
-        _("ends after hours without use"), null=True, blank=True
-    )
-    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
-    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
-
-    class Meta:
-        verbose_name = _("secret")
-        verbose_name_plural = _("secrets")
-        ordering = ["-pk"]
-
-    def __str__(self) -> str:
-        return self.label
-
-    @property
-    def ends_at(self) -> datetime | None:
-        """When a replaced secret stops working, as far as its use until now says; else None."""
-        if self.superseded_at is None:
-            return self.retires_at
-        quiet_at = self._quiet_at(self.superseded_at)
-        return min((end for end in (self.retires_at, quiet_at) if end is not None), default=None)
-
-    def works_at(self, now: datetime) -> bool:
-        """Say whether the secret opens its key at that moment, if anything does."""
-        return self.revoked_at is None and (self.ends_at is None or self.ends_at > now)
-
-    def _quiet_at(self, superseded_at: datetime) -> datetime | None:
-        if self.quiet_hours is None:
-            return None
-        last_sign = max(superseded_at, self.last_used_at or superseded_at)
-        return last_sign + timedelta(hours=self.quiet_hours)
-
-
-class AllowedIP(models.Model):
-    """An address or range from which a key may be used, or (deny) may not."""
-
-    key = models.ForeignKey(APIKey, models.CASCADE, related_name="allowed_ips")
-    network = models.CharField(_("address or range"), max_length=49, validators=[validate_network])
-    deny = models.BooleanField(
-        _("deny"), default=False, help_text=_("Refuse this address even if another row allows it.")
-    )
-    comment = models.CharField(_("comment"), max_length=200, blank=True)
-    active = models.BooleanField(_("active"), default=True)
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
-    updated_at = models.DateTimeField(_("changed"), auto_now=True)
-
-    class Meta:
-        verbose_name = _("allowed IP")
-        verbose_name_plural = _("allowed IPs")
-        ordering = ["pk"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["key", "network", "deny"],
-                name="allowed_ip_unique",
-                violation_error_message=_("This address is listed already."),
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{'not ' if self.deny else ''}{self.network}"
-
-    def save(self, *args, **kwargs):
-        # One spelling a network, so that the constraint sees duplicates.
-        self.network = networks.canonical_network(self.network)
-        super().save(*args, **kwargs)
+        return self.totals.left_of(self.limit, self.limit_reset, now)

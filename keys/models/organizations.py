@@ -36,6 +36,13 @@ def validate_custom_scope(code: str) -> None:
         )
 
 
+class LimiterFailure(models.TextChoices):
+    """What becomes of uses of rate-limited keys while nothing can count them."""
+
+    REFUSE = "refuse", _("refuse")
+    ALLOW = "allow", _("let through")
+
+
 class Organization(models.Model):
     """Who keys belong to; nothing is ever visible across organizations."""
 
@@ -51,6 +58,13 @@ class Organization(models.Model):
         help_text=_(
             "Older secrets are listed for rotation; empty: they may get as old as they do."
         ),
+    )
+    limiter_failure = models.CharField(
+        _("when rate limits cannot be counted"),
+        max_length=6,
+        choices=LimiterFailure,
+        default=LimiterFailure.REFUSE,
+        help_text=_("What becomes of rate-limited keys while the store of the counts is away."),
     )
     # What clients sign with in the token exchange, encrypted; empty until it is needed.
     sealed_shared_secret = models.CharField(max_length=255, blank=True, editable=False)

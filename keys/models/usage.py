@@ -1,13 +1,15 @@
 """How much keys were used."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
-from keys.models.fields import AmountField
+from keys.models.fields import AmountField, FixedMoment
 
 
 class LimitReset(models.TextChoices):
@@ -60,8 +62,13 @@ class PeriodCosts:
     byok_monthly: Decimal = Decimal(0)
 
 
+def last_use(column: str) -> Coalesce:
+    """Return when a key was used last, by that column, where keys that never were come first."""
+    return Coalesce(column, FixedMoment(datetime(1970, 1, 1, tzinfo=UTC)))
+
+
 class KeyUsage(models.Model):
-    """The running totals of one key; changed only by `usage.record`."""
+    """The running totals of one key; changed only by what usage.py counts and charges."""
 
     key = models.OneToOneField(
         "keys.APIKey", models.CASCADE, primary_key=True, related_name="totals"
@@ -79,10 +86,19 @@ class KeyUsage(models.Model):
     # A login is an exchange of the key for tokens; other use is none.
     last_login_at = models.DateTimeField(_("last login"), null=True, blank=True)
     last_login_address = models.GenericIPAddressField(_("last login from"), null=True, blank=True)
+    # The key's own, for the index of those that have spent it.
+    limit = AmountField(null=True, blank=True)
 
     class Meta:
         verbose_name = _("usage of a key")
         verbose_name_plural = _("usage of keys")
+        indexes = [
+            models.Index(last_use("last_used_at"), "key", name="usage_by_last_use"),
+            models.Index(fields=["-key"], name="usage_none_yet", condition=Q(last_used_at=None)),
+            models.Index(
+                fields=["-key"], name="usage_spent", condition=Q(period_cost__gte=F("limit"))
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.requests} requests"
@@ -90,6 +106,13 @@ class KeyUsage(models.Model):
     def spent_in(self, period_start: datetime | None):
         """Return what counts against the limit in the period that began then."""
         return self.period_cost if self.period_start == period_start else AmountField().to_python(0)
+
+    def left_of(self, limit: Decimal | None, reset: str | None, now: datetime) -> Decimal | None:
+        """Return what is left of a limit at that moment, never below zero; None: no limit."""
+        if limit is None:
+            return None
+        spent = self.spent_in(LimitReset.period_start(reset, now))
+        return max(limit - spent, Decimal(0))
 
 
 class UsageBucket(models.Model):
@@ -142,6 +165,59 @@ class MinuteBucket(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["key", "minute", "outcome"], name="minute_bucket_unique"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H:%M} {self.outcome}: {self.requests}"
+
+
+class OrganizationBucket(models.Model):
+    """How often the keys of an organization were judged together with one outcome in one hour.
+
+    The sum of their hours, but for what was charged and is not folded yet.
+    """
+
+    organization = models.ForeignKey(
+        "keys.Organization", models.CASCADE, related_name="usage_buckets", db_index=False
+    )
+    hour = models.DateTimeField()
+    # A verification.Code.
+    outcome = models.CharField(max_length=32)
+    requests = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("hourly usage of an organization")
+        verbose_name_plural = _("hourly usage of organizations")
+        ordering = ["-hour", "outcome"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "hour", "outcome"], name="organization_bucket_unique"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}:00 {self.outcome}: {self.requests}"
+
+
+class OrganizationMinute(models.Model):
+    """The same of one minute; kept for some hours."""
+
+    organization = models.ForeignKey(
+        "keys.Organization", models.CASCADE, related_name="minute_buckets", db_index=False
+    )
+    minute = models.DateTimeField()
+    # A verification.Code.
+    outcome = models.CharField(max_length=32)
+    requests = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("usage of an organization by the minute")
+        verbose_name_plural = _("usage of organizations by the minute")
+        ordering = ["-minute", "outcome"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "minute", "outcome"], name="organization_minute_unique"
             )
         ]
 
