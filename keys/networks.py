@@ -18,6 +18,9 @@ _PLAIN = re.compile(r"[0-9A-Fa-f:./]{2,49}")
 # How many ranges a sentence names.
 _MAX_PARTS = 6
 
+# So much of an IPv6 address its subscriber does not choose.
+_SUBSCRIBER_BITS = 64
+
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
@@ -129,6 +132,12 @@ def parse_address(text: str) -> Address:
     return network.network_address
 
 
+def subscriber(address: Address) -> Network:
+    """Return the network of whoever has this address: of IPv6, one is given as many as a /64."""
+    size = address.max_prefixlen if address.version == 4 else _SUBSCRIBER_BITS
+    return ipaddress.ip_network((address, size), strict=False)
+
+
 def is_everywhere(network: str) -> bool:
     """Say whether a canonical network holds every address of its kind."""
     return network.endswith("/0")
@@ -166,14 +175,15 @@ def client_address(meta: Mapping[str, str], trusted_proxies: Sequence[str]) -> A
     `meta` is the WSGI environment. Without trusted proxies that is the peer of the
     connection, whatever the headers say. When the peer is a trusted proxy,
     X-Forwarded-For is read from right to left up to the first hop that is not one
-    of ours; a malformed hop makes the answer None rather than a guess.
+    of ours; a malformed hop makes the answer None rather than a guess. So does a
+    header without text: servers hand on as empty what they could not decode.
     """
     try:
         peer = parse_address(meta.get("REMOTE_ADDR", ""))
     except ValueError:
         return None
-    forwarded = meta.get("HTTP_X_FORWARDED_FOR", "")
-    if not forwarded or not contains(trusted_proxies, peer):
+    forwarded = meta.get("HTTP_X_FORWARDED_FOR")
+    if forwarded is None or not contains(trusted_proxies, peer):
         return peer
     for hop in reversed(forwarded.split(",")):
         try:

@@ -4,7 +4,7 @@ Each answer takes a bounded number of queries, and holds no more than the actor 
 Hours are put together here, not by the database: SQLite would call back for each row.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -17,8 +17,18 @@ from django.db.models.functions import Cast, Coalesce
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from keys import policy
-from keys.models import APIKey, Decision, KeySecret, KeyUsage, MinuteBucket, UsageBucket
+from keys import policy, search
+from keys.models import (
+    APIKey,
+    Decision,
+    KeySecret,
+    KeyUsage,
+    MinuteBucket,
+    Organization,
+    OrganizationBucket,
+    OrganizationMinute,
+    UsageBucket,
+)
 from keys.models.usage import LimitReset
 from keys.policy import Actor
 from keys.verification import Code
@@ -27,6 +37,11 @@ _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=
 # The day of an hour. Truncating it would call back into Python for every row of SQLite's.
 _DATE = Cast("hour", models.DateField())
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Of very many keys, so many buckets are looked at to tell which were used most.
+_MOST_RANKED = 10_000
+# So many of these keys are asked about, and so many at once.
+_MOST_LOOKED_UP, _LOOKED_UP = 100, 10
 
 # A limit that never resets is drawn over no more than this.
 _LONGEST_PERIOD = timedelta(days=90)
@@ -135,19 +150,24 @@ class AddressUse:
 
 def outcomes(*, actor: Actor, keys: QuerySet[APIKey], span: Range, now: datetime) -> list[Slot]:
     """Return the outcomes of these keys together, oldest first, no slot left out. One query."""
-    slots = _empty_slots(span.span, span.step, now)
     visible = policy.visible(actor, keys).order_by().values("pk")
-    since = slots[0].start
-    rows: QuerySet
     if span is Range.HOUR:
-        minutes = MinuteBucket.objects.filter(key__in=visible, minute__gte=since)
-        rows = minutes.values_list("minute", "outcome")
-    else:
-        hours = UsageBucket.objects.filter(key__in=visible, hour__gte=since)
-        rows = hours.values_list(_DATE if span is Range.MONTH else "hour", "outcome")
-    for moment, outcome, requests in rows.order_by().annotate(Sum("requests")):
-        _add(slots, span.step, moment, outcome, requests)
-    return slots
+        return _outcomes(MinuteBucket.objects.filter(key__in=visible), span, now)
+    return _outcomes(UsageBucket.objects.filter(key__in=visible), span, now)
+
+
+def organization_outcomes(
+    *, actor: Actor, organization: Organization, span: Range, now: datetime
+) -> list[Slot]:
+    """Return the same of all keys of an organization that the actor sees. Two queries.
+
+    They are added up already for those who see every key.
+    """
+    if not policy.sees_every_key(actor, organization):
+        return outcomes(actor=actor, keys=organization.api_keys.all(), span=span, now=now)
+    model = OrganizationMinute if span is Range.HOUR else OrganizationBucket
+    buckets = model._default_manager.filter(organization=organization)
+    return _outcomes(policy.visible(actor, buckets), span, now)
 
 
 def sparklines(*, actor: Actor, keys: Iterable[APIKey], now: datetime) -> dict[int, list[Slot]]:
@@ -216,20 +236,34 @@ def totals_since(*, actor: Actor, keys: QuerySet[APIKey], since: datetime) -> di
     return {name: value or 0 for name, value in sums.items()}
 
 
+def totals(slots: Iterable[Slot]) -> dict[str, int]:
+    """Return how often keys were `accepted` and `refused` in these slots together."""
+    accepted, refused = 0, 0
+    for slot in slots:
+        accepted, refused = accepted + slot.accepted, refused + slot.refused
+    return {"accepted": accepted, "refused": refused}
+
+
 def top_keys(
     *, actor: Actor, keys: QuerySet[APIKey], span: Range, now: datetime, count: int = 5
 ) -> list[KeyUse]:
-    """Return the keys that were judged most often in that time. Two queries."""
+    """Return the keys that were judged most often in that time. Three queries.
+
+    Where there are very many keys, of those that lead among the installation's latest
+    buckets: five queries, rarely more.
+    """
     since = _first_start(span.span, span.step, now)
-    visible = policy.visible(actor, keys).order_by().values("pk")
     buckets: QuerySet[Any] = (
-        MinuteBucket.objects.filter(key__in=visible, minute__gte=since)
+        MinuteBucket.objects.filter(minute__gte=since)
         if span is Range.HOUR
-        else UsageBucket.objects.filter(key__in=visible, hour__gte=since)
+        else UsageBucket.objects.filter(hour__gte=since)
     )
+    visible = policy.visible(actor, keys).order_by()
     # Ranked by their numbers alone: what else there is to say is read of the few that count.
-    ranked = buckets.order_by().values_list("key").annotate(total=Sum("requests"))
-    numbers = [pk for pk, _total in ranked.order_by("-total", "key")[:count]]
+    if search.has_many(keys):
+        numbers = _leading(_latest(buckets), visible, count)
+    else:
+        numbers = _ranked(buckets.filter(key__in=visible.values("pk")), count)
     rows = buckets.filter(key__in=numbers).order_by().values_list("key__identifier", "key__name")
     uses = rows.annotate(
         accepted=Coalesce(Sum("requests", filter=Q(outcome=Code.VALID)), 0),
@@ -256,6 +290,48 @@ def top_addresses(*, actor: Actor, key: APIKey, now: datetime, count: int = 5) -
         )
     )
     return [AddressUse(*row[:4]) for row in rows.order_by("-total", "-last_at")[:count]]
+
+
+def _outcomes(buckets: QuerySet[Any], span: Range, now: datetime) -> list[Slot]:
+    slots = _empty_slots(span.span, span.step, now)
+    since = slots[0].start
+    rows: QuerySet
+    if span is Range.HOUR:
+        rows = buckets.filter(minute__gte=since).values_list("minute", "outcome")
+    else:
+        hours = buckets.filter(hour__gte=since)
+        rows = hours.values_list(_DATE if span is Range.MONTH else "hour", "outcome")
+    for moment, outcome, requests in rows.order_by().annotate(Sum("requests")):
+        _add(slots, span.step, moment, outcome, requests)
+    return slots
+
+
+def _ranked(buckets: QuerySet[Any], count: int) -> list[int]:
+    ranked = buckets.order_by().values_list("key").annotate(total=Sum("requests"))
+    return [pk for pk, _total in ranked.order_by("-total", "key")[:count]]
+
+
+def _latest(buckets: QuerySet[Any]) -> QuerySet[Any]:
+    # Numbered as time goes.
+    newest_first = buckets.model._default_manager.order_by("-pk").values_list("pk", flat=True)
+    before = newest_first[_MOST_RANKED : _MOST_RANKED + 1].first()
+    return buckets if before is None else buckets.filter(pk__gt=before)
+
+
+def _leading(buckets: QuerySet[Any], keys: QuerySet[APIKey], count: int) -> list[int]:
+    """Return the first so many of the buckets' keys that are among these very many."""
+    found: list[int] = []
+    requests: Counter[int] = Counter()
+    # Added up here: asked for sums by key, SQLite reads all there are in the order of keys.
+    for pk, some_requests in buckets.order_by().values_list("key", "requests"):
+        requests[pk] += some_requests
+    ranked = [pk for pk, _total in requests.most_common(_MOST_LOOKED_UP)]
+    # A few at a time: of long lists SQLite looks up all keys of the organization instead.
+    while ranked and len(found) < count:
+        next_ones, ranked = ranked[:_LOOKED_UP], ranked[_LOOKED_UP:]
+        ours = keys.in_bulk(next_ones)
+        found += [pk for pk in next_ones if pk in ours]
+    return found[:count]
 
 
 def _first_start(span: timedelta, step: timedelta, now: datetime) -> datetime:

@@ -1,45 +1,50 @@
-"""Counting what was verified, and charging limits: nothing lost, nothing overspent."""
+"""Counting what was verified, and charging limits: nothing lost, nothing overspent.
 
-import re
+Processes that serve keep a journal of uses, from which folding.py adds them to the tables
+soon after; others count in the tables at once. What a key with a limit costs is charged in
+its totals at once by everybody.
+"""
+
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
-from django.db.models import Case, F, Model, Q, QuerySet, Sum, Value, When
-from django.db.models.functions import Coalesce
+from django.db import transaction
+from django.db.models import Case, F, Q, Sum, Value, When
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Coalesce, Least
 from django.utils.translation import gettext as _
 
-from keys import roles, secrets
-from keys.models import (
-    APIKey,
-    Decision,
-    KeySecret,
-    KeyUsage,
-    MinuteBucket,
-    ScopeUse,
-    UsageBucket,
-)
-from keys.models.fields import AmountField
+from keys import decisions, folding, tallies
+from keys import journal as journals
+from keys.decisions import Judged
+from keys.models import APIKey, Decision, KeyUsage, UsageBucket
+from keys.models.fields import AMOUNT_PLACES, AmountField
 from keys.models.usage import LimitReset, PeriodCosts
+from keys.networks import Address
+from keys.tallies import Tally
+from keys.upserts import MOST
 from keys.verification import Code
 
 _AMOUNT = AmountField()
+# As amounts are stored. Most uses cost the same.
+millionths = lru_cache(maxsize=1024)(_AMOUNT.get_prep_value)
 
-# Of one use; so many uses of that cost fit into a total that none ever overflows.
+# Of one use. A total takes nine million such uses, and stays at the most it can hold then.
 MAX_COST = Decimal(10) ** 6
+_MAX_TOTAL = Decimal(MOST).scaleb(-AMOUNT_PLACES)
 
-# Decisions are kept so long, and no more of a key than DECISIONS_KEPT_PER_KEY.
-DECISIONS_KEPT_FOR = timedelta(days=30)
-MINUTES_KEPT_FOR = timedelta(hours=2)
-_SCOPES_REMEMBERED = 20
-_DELETED_AT_ONCE = 1000
+# The journal of this process, where it keeps one.
+journal: journals.Journal | None = None
 
-_WORD = re.compile(r"[\w-]+")
+_tidied_at: datetime | None = None
+
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +53,15 @@ class Judgement:
 
     `method` and `path` are those of calls to the portal itself, `request_id` is of the
     request that asked. Costs are what the use would cost; it is free when refused.
+    `is_charged` says that charge() counted it already.
     """
 
-    secret: KeySecret
+    secret_id: int
+    key_id: int
     at: datetime
     outcome: Code
     door: Decision.Door
-    address: str | None = None
+    address: Address | None = None
     user_agent: str = ""
     scopes: frozenset[str] = frozenset()
     cost: Decimal = Decimal(0)
@@ -62,6 +69,25 @@ class Judgement:
     method: str = ""
     path: str = ""
     request_id: str = ""
+    is_charged: bool = False
+
+
+def keep_journal(directory: Path) -> None:
+    """Let this process note uses in a journal from now on, in the directory of its host's state.
+
+    Raises OSError.
+    """
+    global journal
+    if journal is None:
+        journal = journals.open(folding.journal_directory(directory))
+
+
+def drop_journal() -> None:
+    """Let this process count in the tables at once again."""
+    global journal
+    if journal is not None:
+        journal.close()
+    journal = None
 
 
 def clean_cost(cost: Any, field: str) -> Decimal:
@@ -75,85 +101,110 @@ def clean_cost(cost: Any, field: str) -> Decimal:
     return amount
 
 
-def charge(
-    key: APIKey,
-    *,
-    now: datetime,
-    cost: Decimal,
-    byok_cost: Decimal,
-    address: str | None,
-    user_agent: str,
-) -> bool:
-    """Count one accepted use of the key and charge its cost; False when the limit forbids it.
+def count(judgement: Judgement, *, has_limit: bool) -> Code:
+    """Charge a use that its key's limit allows, record the outcome, and return it.
 
-    One UPDATE with the limit in its WHERE clause, so that uses at the same moment
-    never spend more than the limit together.
+    That is LIMIT_EXCEEDED where the limit forbids the use. Raises JournalFull: then nothing
+    was charged or counted.
     """
-    counted = cost + byok_cost if key.include_byok_in_limit else cost
-    period = LimitReset.period_start(key.limit_reset, now)
-    spent = _spent_in(period)
-    totals = KeyUsage.objects.filter(key=key).annotate(spent=spent)
-    if key.limit is not None and counted > 0:
-        totals = totals.filter(spent__lte=Value(key.limit - counted, output_field=_AMOUNT))
-    changed = totals.update(
-        requests=F("requests") + 1,
-        cost=F("cost") + _amount(cost),
-        byok_cost=F("byok_cost") + _amount(byok_cost),
-        period_cost=spent + _amount(counted),
-        period_start=period,
-        last_used_at=now,
-        last_address=address,
-        last_user_agent=_presentable(user_agent, 200),
-    )
+    if not has_limit or judgement.outcome is not Code.VALID:
+        record(judgement)
+        return judgement.outcome
+    with transaction.atomic():
+        is_charged = charge(judgement)
+        outcome = Code.VALID if is_charged else Code.LIMIT_EXCEEDED
+        record(replace(judgement, outcome=outcome, is_charged=is_charged))
+    return outcome
+
+
+def charge(use: Judgement) -> bool:
+    """Add one accepted use and its cost to its key's totals; False when the limit forbids it.
+
+    Totals and hours have it then: record() is to be told that it `is_charged`. Uses at the
+    same moment never spend more than the limit together: they wait for each other here, and
+    so does whoever changes the terms of the limit. Those are read after that wait.
+    """
+    with transaction.atomic():
+        totals = KeyUsage.objects.filter(key=use.key_id)
+        last = totals.select_for_update().values_list("period_start", flat=True).first()
+        terms = APIKey.objects.values_list("limit", "limit_reset", "include_byok_in_limit")
+        limit, reset, include_byok = terms.get(pk=use.key_id)
+        period = LimitReset.period_start(reset, use.at)
+        if period and last and last > period:
+            # A host whose clock is behind does not begin a period again that is over.
+            period = last
+        counted = use.cost + use.byok_cost if include_byok else use.cost
+        spent = _spent_in(period)
+        if limit is not None and counted > 0:
+            left = Value(limit - counted, output_field=_AMOUNT)
+            totals = totals.annotate(spent=spent).filter(spent__lte=left)
+        changed = totals.update(
+            requests=F("requests") + 1,
+            cost=_capped_sum(F("cost"), use.cost),
+            byok_cost=_capped_sum(F("byok_cost"), use.byok_cost),
+            period_cost=_capped_sum(spent, counted),
+            period_start=period,
+            last_used_at=use.at,
+            last_address=str(use.address) if use.address else None,
+            last_user_agent=journals.presentable(use.user_agent, journals.MAX_TEXT_LENGTH),
+        )
+        if changed:
+            tallies.add_hours([_tally(use)])
     return bool(changed)
 
 
 def record(judgement: Judgement) -> None:
     """Count a judgement in every total it belongs to, and keep it among the latest decisions.
 
-    To be called in a transaction, of which an accepted use is charged at first: that makes
-    those who use a key at the same moment wait for each other.
+    In a transaction in which it was charged, this comes last. Raises JournalFull.
     """
-    if judgement.outcome is not Code.VALID:
-        KeyUsage.objects.filter(key=judgement.secret.key_id).update(refused=F("refused") + 1)
-    _count_hour(judgement)
-    is_first_of_minute = _count_minute(judgement)
-    if judgement.outcome is Code.VALID:
-        note_scopes(judgement.secret.key, judgement.scopes, now=judgement.at)
-    if settings.DECISIONS_KEPT_PER_KEY:
-        _remember(judgement)
-    if is_first_of_minute:
-        _tidy(judgement.secret.key_id, judgement.at)
+    if journal is not None:
+        _append(journal, judgement, journals.IS_CHARGED if judgement.is_charged else 0)
+        return
+    words = journals.wording(
+        judgement.user_agent, judgement.scopes, judgement.method, judgement.path
+    )
+    tally = _tally(judgement)._replace(
+        last_address=str(judgement.address) if judgement.address else None,
+        user_agent=words.user_agent,
+        scopes=words.scopes,
+    )
+    if tallies.apply([tally]):
+        decisions.remember([_judged(judgement, words)])
+    _tidy(judgement.at)
 
 
-def note_scopes(key: APIKey, codes: Collection[str], *, now: datetime) -> None:
-    """Count that the key was let through for each of these scopes."""
+class Metered(Protocol):
+    """A key, or what is remembered of one."""
+
+    limit: Decimal | None
+    limit_reset: str | None
+
+
+def remaining(key_id: int, metered: Metered, *, now: datetime) -> Decimal | None:
+    """Return what is left of a key's limit at that moment, never below zero; None: no limit."""
+    if metered.limit is None:
+        return None
+    totals = KeyUsage.objects.get(key=key_id)
+    return totals.left_of(metered.limit, metered.limit_reset, now)
+
+
+def note_scopes(*, secret_id: int, key_id: int, codes: Collection[str], now: datetime) -> None:
+    """Count that the key was let through for each of these scopes. Raises JournalFull."""
     if not codes:
         return
-    rows = ScopeUse.objects.filter(key=key, code__in=codes)
-    if rows.update(requests=F("requests") + 1, last_used_at=now) == len(codes):
-        return
-    new = set(codes) - set(rows.values_list("code", flat=True))
-    ScopeUse.objects.bulk_create(
-        [ScopeUse(key=key, code=code, requests=1, last_used_at=now) for code in sorted(new)],
-        ignore_conflicts=True,
+    grant = Judgement(
+        secret_id, key_id, now, Code.VALID, Decision.Door.API, scopes=frozenset(codes)
     )
+    if journal is not None:
+        _append(journal, grant, journals.IS_GRANT)
+    else:
+        tallies.apply([_tally(grant)._replace(scopes=tuple(sorted(codes)), is_grant=True)])
 
 
-def purge(*, now: datetime) -> dict[type[Model], int]:
-    """Delete what is kept for a while only and is past that; return how many rows of each kind."""
-    since = now - DECISIONS_KEPT_FOR if settings.DECISIONS_KEPT_PER_KEY else now
-    return {
-        Decision: _delete_oldest(Decision.objects.order_by("pk"), "at", since),
-        MinuteBucket: _delete_oldest(
-            MinuteBucket.objects.order_by("pk"), "minute", now - MINUTES_KEPT_FOR
-        ),
-    }
-
-
-def note_login(key: APIKey, *, now: datetime, address: str | None) -> None:
+def note_login(key_id: int, *, now: datetime, address: str | None) -> None:
     """Remember that the key was exchanged for tokens: when, and from where."""
-    KeyUsage.objects.filter(key=key).update(last_login_at=now, last_login_address=address)
+    KeyUsage.objects.filter(key=key_id).update(last_login_at=now, last_login_address=address)
 
 
 def restate_period(key: APIKey, *, now: datetime) -> None:
@@ -167,9 +218,9 @@ def restate_period(key: APIKey, *, now: datetime) -> None:
     spent = buckets.aggregate(
         cost=Coalesce(Sum("cost"), _amount(0)), byok=Coalesce(Sum("byok_cost"), _amount(0))
     )
+    counted = spent["cost"] + (spent["byok"] if key.include_byok_in_limit else 0)
     KeyUsage.objects.filter(key=key).update(
-        period_start=period,
-        period_cost=spent["cost"] + (spent["byok"] if key.include_byok_in_limit else 0),
+        period_start=period, period_cost=min(counted, _MAX_TOTAL)
     )
 
 
@@ -201,96 +252,65 @@ def _spent_in(period: datetime | None) -> Case:
     return Case(When(is_current, then=F("period_cost")), default=_amount(0), output_field=_AMOUNT)
 
 
-def _count_hour(judgement: Judgement) -> None:
-    is_paid = judgement.outcome is Code.VALID
-    _add(
-        UsageBucket,
-        {
-            "key_id": judgement.secret.key_id,
-            "secret": judgement.secret,
-            "hour": judgement.at.replace(minute=0, second=0, microsecond=0),
-            "outcome": judgement.outcome.value,
-        },
-        requests=1,
-        cost=judgement.cost if is_paid else Decimal(0),
-        byok_cost=judgement.byok_cost if is_paid else Decimal(0),
+def _capped_sum(total: F | Case, amount: Decimal) -> CombinedExpression:
+    return Least(total, _amount(_MAX_TOTAL - amount)) + _amount(amount)
+
+
+def _append(kept: journals.Journal, judgement: Judgement, flags: int) -> None:
+    kept.append(
+        judgement.secret_id,
+        judgement.key_id,
+        _microseconds(judgement.at),
+        journals.OUTCOMES[judgement.outcome],
+        journals.DOORS[judgement.door],
+        kept.text(judgement.user_agent, judgement.scopes, judgement.method, judgement.path),
+        millionths(judgement.cost),
+        millionths(judgement.byok_cost),
+        journals.pack_address(judgement.address),
+        journals.pack_request(judgement.request_id),
+        flags,
     )
 
 
-def _count_minute(judgement: Judgement) -> bool:
-    return _add(
-        MinuteBucket,
-        {
-            "key_id": judgement.secret.key_id,
-            "minute": judgement.at.replace(second=0, microsecond=0),
-            "outcome": judgement.outcome.value,
-        },
+def _tally(judgement: Judgement) -> Tally:
+    return Tally(
+        secret_id=judgement.secret_id,
+        key_id=judgement.key_id,
+        minute=judgement.at.replace(second=0, microsecond=0),
+        outcome=judgement.outcome.value,
         requests=1,
+        last_at=judgement.at,
+        cost=_AMOUNT.get_prep_value(judgement.cost),
+        byok_cost=_AMOUNT.get_prep_value(judgement.byok_cost),
+        is_charged=judgement.is_charged,
     )
 
 
-def _add(model: type[Model], lookup: dict[str, Any], **amounts: Decimal | int) -> bool:
-    """Add amounts to the columns of one row; say whether the row had to be made for that."""
-    row = model._default_manager.filter(**lookup)
-    sums = {
-        name: F(name) + (_amount(amount) if isinstance(amount, Decimal) else amount)
-        for name, amount in amounts.items()
-    }
-    if row.update(**sums):
-        return False
-    try:
-        with transaction.atomic():
-            model._default_manager.create(**lookup, **amounts)
-    except IntegrityError:  # another process made it meanwhile
-        row.update(**sums)
-        return False
-    return True
-
-
-def _remember(judgement: Judgement) -> None:
-    Decision.objects.create(
-        key_id=judgement.secret.key_id,
-        secret=judgement.secret,
+def _judged(judgement: Judgement, wording: journals.Wording) -> Judged:
+    return Judged(
+        key_id=judgement.key_id,
+        secret_id=judgement.secret_id,
         at=judgement.at,
         outcome=judgement.outcome.value,
-        door=judgement.door,
-        address=judgement.address,
-        user_agent=_presentable(judgement.user_agent, 200),
-        scopes=sorted(filter(roles.is_scope_code, judgement.scopes))[:_SCOPES_REMEMBERED],
-        method=_presentable(judgement.method, 10),
-        path=_presentable(judgement.path, 200),
-        cost=judgement.cost if judgement.outcome is Code.VALID else Decimal(0),
+        door=judgement.door.value,
+        address=str(judgement.address) if judgement.address else None,
+        wording=wording,
+        cost=_AMOUNT.get_prep_value(judgement.cost),
         request_id=judgement.request_id,
     )
 
 
-def _tidy(key_id: int, now: datetime) -> None:
-    """Drop what is no longer kept of one key: little, when it is done once a minute."""
-    MinuteBucket.objects.filter(key=key_id, minute__lt=now - MINUTES_KEPT_FOR).delete()
-    decisions = Decision.objects.filter(key=key_id)
-    kept = settings.DECISIONS_KEPT_PER_KEY
-    surplus = decisions.order_by("-id").values_list("id", flat=True)[kept : kept + 1].first()
-    if surplus is not None:
-        decisions.filter(id__lte=surplus).delete()
+def _tidy(now: datetime) -> None:
+    """Drop some of what is no longer kept, once a minute."""
+    global _tidied_at
+    minute = now.replace(second=0, microsecond=0)
+    if minute != _tidied_at:
+        _tidied_at = minute
+        decisions.tidy(now=now)
 
 
-def _delete_oldest(rows: QuerySet, moment: str, before: datetime) -> int:
-    # Rows are numbered as time goes: nothing but the oldest is looked at.
-    deleted = 0
-    while True:
-        oldest = rows.values_list("pk", moment)[:_DELETED_AT_ONCE]
-        past = [pk for pk, at in oldest if at < before]
-        deleted += rows.model._default_manager.filter(pk__in=past).delete()[0]
-        if len(past) < _DELETED_AT_ONCE:
-            return deleted
-
-
-def _presentable(text: str, length: int) -> str:
-    """Return what was sent as text that can be stored and shown: without secrets, cut."""
-    # A header may hold what no database stores.
-    storable = text.replace("\x00", "").encode("utf-8", "replace").decode()
-    presentable = _WORD.sub(lambda word: "…" if secrets.find_format(word[0]) else word[0], storable)
-    return presentable[:length]
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def _amount(value: Decimal | int) -> Value:

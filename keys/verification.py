@@ -1,8 +1,9 @@
 """Is this key good, from here, for this? A pure decision over a snapshot of a key.
 
 API authentication, `POST /v1/verify`, `GET /v1/auth` and every explanation come
-from `judge`. What it cannot decide alone is the limit, which must be charged
-atomically (usage.py): it comes last, after everything here said yes.
+from `judge`. What it cannot decide alone are rate limits, which others use up too
+(rates.py), and the limit, which must be charged atomically (usage.py): they come last,
+in this order, after everything here said yes.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -32,6 +33,7 @@ class Code(StrEnum):
     FORBIDDEN_ADDRESS = "FORBIDDEN_ADDRESS"
     INSUFFICIENT_SCOPES = "INSUFFICIENT_SCOPES"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    RATE_LIMITED = "RATE_LIMITED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,12 @@ def judge(snapshot: Snapshot | None, question: Question) -> Code:
     if snapshot is None:
         return Code.NOT_FOUND
     return next((rule.code for rule in _RULES if rule.refuses(snapshot, question)), Code.VALID)
+
+
+def steady_until(snapshot: Snapshot, now: datetime) -> datetime | None:
+    """Return the next moment at which an outcome may change by itself; None: it never does."""
+    moments = (snapshot.not_before, snapshot.expires_at, snapshot.retires_at)
+    return min((each for each in moments if each is not None and each > now), default=None)
 
 
 def explain(snapshot: Snapshot, question: Question) -> list[Check]:

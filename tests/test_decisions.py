@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
-from keys import services, usage
+from keys import decisions, services
 from keys.models import AuditEvent, Decision, KeyUsage, MinuteBucket, ScopeUse, UsageBucket
 from keys.networks import parse_address
 from keys.services.audit import Origin, acting_from
@@ -195,7 +195,7 @@ class TestHowLong:
         assert UsageBucket.objects.get().requests == 2
 
     def test_purging_ends_what_is_past_its_time(self, now, key, monkeypatch):
-        monkeypatch.setattr(usage, "_DELETED_AT_ONCE", 2)
+        monkeypatch.setattr(decisions, "_DELETED_AT_ONCE", 2)
         for minutes in range(5):
             now.move_to(NOW + timedelta(minutes=minutes), tick=False)
             verify(key)

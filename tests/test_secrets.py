@@ -1,5 +1,6 @@
 """How secrets look, and what their checksum, label and digest are worth."""
 
+import hashlib
 import math
 import re
 
@@ -154,3 +155,31 @@ def test_public_identifiers_are_drawn_independently():
     assert re.fullmatch(r"[a-z][a-z0-9]{23}", secrets.generate_identifier())
     assert secrets.generate_public_hash() != secrets.generate_public_hash()
     assert secrets.generate_identifier() != secrets.generate_identifier()
+
+
+@pytest.mark.parametrize(
+    ("generate", "shape"),
+    [
+        (secrets.generate_shared_secret, r"[0-9a-f]{64}"),
+        (secrets.generate_link_token, r"[\w-]{43}"),
+        (secrets.generate_nonce, r"[0-9a-f]{32}"),
+        (secrets.generate_identifier, r"[a-z][a-z0-9]{23}"),
+    ],
+)
+def test_what_else_is_drawn_by_lot_has_its_shape_and_never_comes_twice(generate, shape):
+    drawn = {generate() for _ in range(20)}
+    assert len(drawn) == 20
+    assert all(re.fullmatch(shape, each) for each in drawn)
+
+
+def test_a_links_token_is_found_by_its_sha256():
+    assert secrets.digest_link_token("token") == hashlib.sha256(b"token").hexdigest()
+
+
+@dialects
+def test_more_of_a_secret_than_its_label_shows_is_noticed_anywhere(dialect):
+    secret = secrets.generate(dialect)
+    assert secrets.holds_part(secret)
+    assert secrets.holds_part(f"key={secret[:-4]} and more")
+    assert not secrets.holds_part(secrets.label(secret))
+    assert not secrets.holds_part("nightly backup")

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from keys import policy, series, services
+from keys import policy, search, series, services
 from keys.models import APIKey, MinuteBucket, UsageBucket
 from keys.networks import parse_address
 from keys.series import Range
@@ -235,8 +235,8 @@ class TestSpending:
         assert told.points[-1] == (NOW, 20)
 
     def test_a_day_is_told_by_the_hour(self, owner, key, limited, spend):
-        limited(100, "daily")
         spend(DAY, "7")
+        limited(100, "daily")
         spend(3 * HOUR, "10")
         spend(HOUR, "5", "50")
         told = self.told(owner, key)
@@ -321,3 +321,19 @@ class TestAddresses:
     def test_of_somebody_elses_key_there_are_none(self, now, viewer, key):
         services.verify_key(secret=key.secret, address=parse_address("192.0.2.1"))
         assert series.top_addresses(actor=viewer, key=key, now=NOW) == []
+
+
+def test_the_busiest_of_very_many_keys_are_those_of_late(owner, key, manage_key, used, monkeypatch):
+    used(key, 20 * HOUR, 500)
+    used(manage_key, HOUR, 7)
+    used(manage_key, timedelta(0), 5)
+
+    def ranked():
+        rows = series.top_keys(actor=owner, keys=ALL(), span=Range.DAY, now=NOW)
+        return [(row.name, row.total) for row in rows]
+
+    assert ranked() == [(key.name, 500), (manage_key.name, 12)]
+    monkeypatch.setattr(search, "FEW_KEYS", 0)
+    assert ranked() == [(key.name, 500), (manage_key.name, 12)]
+    monkeypatch.setattr(series, "_MOST_RANKED", 1)
+    assert ranked() == [(manage_key.name, 12)]

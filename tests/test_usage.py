@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from keys import services, usage
+from keys.models import KeyUsage, UsageBucket
 from keys.models.usage import LimitReset, PeriodCosts
 
 NOW = datetime(2026, 11, 19, 15, 30, tzinfo=UTC)  # a Thursday
@@ -59,6 +60,20 @@ def test_what_was_refused_cost_nothing(key, owner, spend):
     assert not services.verify_key(secret=key.secret, address=None, cost=Decimal(2)).is_valid
     usage.load_period_costs([key], now=NOW)
     assert key.period_costs.monthly == Decimal(4)
+
+
+def test_a_limit_is_charged_when_costs_are_the_most_there_can_be(key, owner, spend):
+    most = Decimal(2**63 - 1).scaleb(-6)
+    spend(key, NOW, "1")
+    UsageBucket.objects.update(cost=most, byok_cost=most)
+    KeyUsage.objects.filter(key=key).update(cost=most, byok_cost=most)
+    services.update_key(actor=owner, key=key, limit=Decimal(9), include_byok_in_limit=True)
+    totals = KeyUsage.objects.get(key=key)
+    assert totals.period_cost == most
+    KeyUsage.objects.filter(key=key).update(period_cost=0)
+    spend(key, NOW, "2", "3")
+    totals.refresh_from_db()
+    assert (totals.cost, totals.byok_cost, totals.period_cost) == (most, most, 5)
 
 
 def test_many_keys_take_one_query_and_none_is_mixed_up(

@@ -16,6 +16,7 @@ from keys.verification import (
     judge,
     missing_scopes,
     refusing,
+    steady_until,
 )
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -189,7 +190,8 @@ def test_an_explanation_agrees_with_the_decision(snapshot, question):
     """T31: every check is told, and together they are the decision."""
     checks = explain(snapshot, question)
     told = [check.code for check in checks]
-    assert set(told) == set(Code) - {Code.VALID, Code.NOT_FOUND, Code.LIMIT_EXCEEDED}
+    counted = {Code.LIMIT_EXCEEDED, Code.RATE_LIMITED}
+    assert set(told) == set(Code) - {Code.VALID, Code.NOT_FOUND} - counted
     assert len(told) == len(set(told))
     assert judge(snapshot, question) is next(iter(refusing(checks)), Code.VALID)
 
@@ -213,3 +215,23 @@ def test_what_is_missing_is_why_scopes_refuse(snapshot, question):
 
 def test_missing_scopes_are_sorted():
     assert missing_scopes(GOOD, {"READ", "b:x", "a:x"}) == ["a:x", "b:x"]
+
+
+_near = st.integers(-5, 5).map(lambda days: NOW + timedelta(days=days))
+
+
+@given(
+    not_before=st.none() | _near,
+    expires_at=st.none() | _near,
+    retires_at=st.none() | _near,
+    share=st.floats(0, 1, exclude_max=True),
+)
+def test_an_outcome_lasts_as_long_as_it_is_called_steady(not_before, expires_at, retires_at, share):
+    """T35: nothing that is remembered until then is ever wrong, to the microsecond."""
+    key = replace(GOOD, not_before=not_before, expires_at=expires_at, retires_at=retires_at)
+    until = steady_until(key, NOW)
+    last = NOW + timedelta(days=30) if until is None else until - MOMENT
+    later = NOW + (last - NOW) * share
+    codes = {judge(key, Question(moment, INSIDE)) for moment in (NOW, later, last)}
+    assert len(codes) == 1
+    assert until is None or until in (not_before, expires_at, retires_at)

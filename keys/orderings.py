@@ -1,0 +1,182 @@
+"""In which order keys are listed, and which page of a list is shown.
+
+Pages begin after a key, not at a number: the last of very many costs what the first does.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.db.models import (
+    BooleanField,
+    Exists,
+    Expression,
+    F,
+    Func,
+    Model,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+)
+from django.db.models.functions import Lower
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from keys import search
+from keys.models import APIKey, KeyUsage
+from keys.models.keys import END
+from keys.models.usage import last_use
+
+PAGE_SIZE = 25
+
+Row = TypeVar("Row", bound=Model)
+
+
+class Beyond(Func):
+    """Whether one pair of values comes after another, in the order of an index on both."""
+
+    output_field = BooleanField()
+    conditional = True
+
+    def __init__(self, *pairs: Any, descending: bool) -> None:
+        super().__init__(*pairs)
+        self.sign = "<" if descending else ">"
+
+    def as_sql(self, compiler: Any, connection: Any, *args: Any, **extra: Any) -> Any:
+        compiled = [compiler.compile(each) for each in self.get_source_expressions()]
+        position, pk, other_position, other_pk = (sql for sql, _parameters in compiled)
+        sql = f"({position}, {pk}) {self.sign} ({other_position}, {other_pk})"
+        return sql, [each for _sql, parameters in compiled for each in parameters]
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """An order of rows: by an expression that is never null, then by age."""
+
+    label: str | Promise
+    position: Callable[[], Expression | F]
+    descending: bool = False
+    # Whether the position is of the key's usage, which has an index of its own.
+    is_of_usage: bool = False
+
+    def sort(self, rows: QuerySet, *, backwards: bool = False) -> QuerySet:
+        """Return the rows with `position`, in this order or in its reverse."""
+        return self._sort(rows.annotate(position=self.position()), backwards)
+
+    def sort_usage(self, rows: QuerySet, *, backwards: bool = False) -> QuerySet:
+        """Return rows of the usage of keys with `position`, in this order or in its reverse."""
+        return self._sort(rows.annotate(position=last_use("last_used_at")), backwards)
+
+    def _sort(self, rows: QuerySet, backwards: bool) -> QuerySet:
+        sign = "-" if self.descending is not backwards else ""
+        return rows.order_by(f"{sign}position", f"{sign}pk")
+
+    def beyond(self, position: Any, pk: Any, *, backwards: bool = False) -> Q:
+        """Return the condition that sorted rows come after that place, or before it."""
+        place = (F("position"), F("pk"), Value(position), Value(pk))
+        return Q(Beyond(*place, descending=self.descending is not backwards))
+
+
+def _last_used() -> Expression:
+    return last_use("totals__last_used_at")
+
+
+ORDERINGS = {
+    "-created_at": Ordering(_("Newest first"), lambda: F("pk"), descending=True),
+    "created_at": Ordering(_("Oldest first"), lambda: F("pk")),
+    "name": Ordering(_("Name, A to Z"), lambda: Lower("name")),
+    "-name": Ordering(_("Name, Z to A"), lambda: Lower("name"), descending=True),
+    "-last_used_at": Ordering(_("Last used first"), _last_used, descending=True, is_of_usage=True),
+    "last_used_at": Ordering(_("Longest unused first"), _last_used, is_of_usage=True),
+    "expires_at": Ordering(_("Expiring first"), lambda: END),
+    "-expires_at": Ordering(_("Expiring last"), lambda: END, descending=True),
+}
+DEFAULT_ORDERING = "-created_at"
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some keys of a list, and the places from which its neighbours are reached."""
+
+    keys: list[APIKey]
+    # Identifiers of the first and last key when there is something before or after them.
+    before: str | None
+    after: str | None
+
+
+_IDENTIFIER = re.compile(r"[a-z0-9]{24}")
+
+
+def take_page(
+    keys: QuerySet[APIKey],
+    ordering: Ordering,
+    *,
+    after: str = "",
+    before: str = "",
+    size: int = PAGE_SIZE,
+    among: QuerySet[APIKey] | None = None,
+) -> Page:
+    """Return the keys next to the one with that identifier, without counting them all.
+
+    Without an identifier, or with one that the list does not hold, it is the first page.
+    `among` is the list before it was narrowed, where it was.
+    """
+    backwards = bool(before)
+    anchor = _find_place(keys, ordering, before or after)
+    is_backwards = backwards and anchor is not None
+    found = take_rows(
+        keys, ordering, place=anchor, count=size + 1, backwards=is_backwards, among=among
+    )
+    has_more = len(found) > size
+    found = found[:size]
+    if not anchor:
+        has_before, has_after = False, has_more
+    elif backwards:
+        found.reverse()
+        has_before, has_after = has_more, True
+    else:
+        has_before, has_after = True, has_more
+    return Page(
+        found,
+        before=found[0].identifier if found and has_before else None,
+        after=found[-1].identifier if found and has_after else None,
+    )
+
+
+def take_rows(
+    rows: QuerySet[Row],
+    ordering: Ordering,
+    *,
+    place: tuple[Any, Any] | None,
+    count: int,
+    backwards: bool = False,
+    among: QuerySet[Row] | None = None,
+) -> list[Row]:
+    """Return so many rows that come next after that place (`position` and number), or before it.
+
+    `among` is the list before it was narrowed, where it was. Rows are sorted as numbers alone:
+    databases sort whole rows far slower.
+    """
+    if ordering.is_of_usage and search.has_many(rows if among is None else among):
+        # Read in the order of the usage's own index, which a join would not keep to.
+        used = KeyUsage.objects.filter(Exists(rows.order_by().filter(pk=OuterRef("pk"))))
+        walked: QuerySet = ordering.sort_usage(used, backwards=backwards)
+    else:
+        walked = ordering.sort(rows, backwards=backwards)
+    if place:
+        walked = walked.filter(ordering.beyond(*place, backwards=backwards))
+    numbers = list(walked.values_list("pk", flat=True)[:count])
+    # In a query of their own: one that sorts them once more may be answered by reading all.
+    found = rows.order_by().in_bulk(numbers)
+    return [found[number] for number in numbers if number in found]
+
+
+def _find_place(
+    keys: QuerySet[APIKey], ordering: Ordering, identifier: str
+) -> tuple[object, int] | None:
+    if not _IDENTIFIER.fullmatch(identifier):
+        return None
+    rows = ordering.sort(keys).filter(identifier=identifier)
+    return rows.values_list("position", "pk").first()
