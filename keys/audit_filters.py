@@ -28,7 +28,19 @@ ACTIONS: list[tuple[str | Promise, list[tuple[str, str | Promise]]]] = [
             ("apikey.revoked", _("Key revoked")),
             ("apikey.locked", _("Key locked by staff")),
             ("apikey.unlocked", _("Key unlocked by staff")),
+            ("apikey.imported", _("Key imported")),
+            ("apikey.import_finished", _("File of keys imported")),
             ("apikey.exported", _("List of keys downloaded")),
+        ],
+    ),
+    (
+        _("Approvals"),
+        [
+            ("approval.requested", _("Approval asked for")),
+            ("approval.approved", _("Request approved")),
+            ("approval.denied", _("Request denied")),
+            ("approval.withdrawn", _("Request withdrawn")),
+            ("approval.issued", _("Approved key issued")),
         ],
     ),
     (
@@ -37,6 +49,9 @@ ACTIONS: list[tuple[str | Promise, list[tuple[str, str | Promise]]]] = [
             ("membership.created", _("Member added")),
             ("membership.updated", _("Membership changed")),
             ("membership.deleted", _("Member removed")),
+            ("invitation.sent", _("Somebody invited")),
+            ("invitation.sent_again", _("Somebody invited again")),
+            ("invitation.revoked", _("Invitation taken back")),
         ],
     ),
     (
@@ -57,6 +72,7 @@ ACTIONS: list[tuple[str | Promise, list[tuple[str, str | Promise]]]] = [
             ("organization.updated", _("Organization changed")),
             ("organization.suspended", _("Organization suspended")),
             ("organization.resumed", _("Organization resumed")),
+            ("policy.updated", _("Policy changed")),
             ("organization.shared_secret_revealed", _("Shared secret seen")),
             ("organization.shared_secret_rotated", _("Shared secret replaced")),
             ("workspace.created", _("Workspace added")),
@@ -67,11 +83,41 @@ ACTIONS: list[tuple[str | Promise, list[tuple[str, str | Promise]]]] = [
             ("serveraddress.deleted", _("Server address removed")),
         ],
     ),
+    (
+        _("Webhooks and leaks"),
+        [
+            ("webhook.created", _("Webhook added")),
+            ("webhook.updated", _("Webhook changed")),
+            ("webhook.deleted", _("Webhook deleted")),
+            ("webhook.secret_rotated", _("Webhook's secret replaced")),
+            ("webhook.tested", _("Webhook tested")),
+            ("webhook.replayed", _("Message sent again")),
+            ("webhook.stopped", _("Failing webhook switched off")),
+            ("leak.reported", _("Key found by somebody")),
+            ("leak.settled", _("Report on a found key settled")),
+        ],
+    ),
+    (
+        _("What was looked at"),
+        [
+            ("audit.read", _("Audit trail read")),
+            ("audit.exported", _("Audit trail downloaded")),
+            ("audit.trimmed", _("Old events removed")),
+            ("audit.adopted", _("Events of an older release chained")),
+            ("apikey.read", _("Key looked at by staff")),
+        ],
+    ),
 ]
 
 
 def _date_input() -> forms.DateInput:
     return forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+
+
+class AddressFilter(django_filters.CharFilter):
+    """Filters by an IP address, in whatever spelling it is given."""
+
+    field_class = forms.GenericIPAddressField
 
 
 class AuditFilter(django_filters.FilterSet):
@@ -87,6 +133,8 @@ class AuditFilter(django_filters.FilterSet):
     door = django_filters.ChoiceFilter(
         choices=AuditEvent.Door.choices, empty_label=_("Any"), label=_("Through")
     )
+    address = AddressFilter(label=_("From the address"))
+    request_id = django_filters.CharFilter(max_length=64, label=_("In the request"))
     since = django_filters.DateFilter(
         method="filter_since", widget=_date_input(), label=_("From (UTC)")
     )
@@ -122,7 +170,7 @@ class KeyAuditFilter(AuditFilter):
     action = django_filters.ChoiceFilter(
         choices=ACTIONS[0][1], empty_label=_("Anything"), label=_("Did")
     )
-    actor = object = key = None
+    actor = object = key = address = request_id = None
 
 
 def _midnight(day: date, *, days: int = 0) -> datetime:

@@ -1,6 +1,6 @@
 """Every change is remembered: who, what, from where."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -9,9 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import Model
+from django.utils import timezone
 
+from keys import audit_chain
 from keys.models import APIKey, AuditEvent, Organization, User
 from keys.policy import Actor
+from keys.services import outbox
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,44 @@ def record(
     organization: Organization | None,
     changes: Mapping[str, Any] | None = None,
 ) -> AuditEvent:
-    """Append one event. `changes` maps a field to its value, or to [old, new]; never a secret."""
+    """Append one event. `changes` maps a field to its value, or to [old, new]; never a secret.
+
+    It holds the chain of the organization until the transaction ends: record what happened
+    after everything else that the transaction locks.
+    """
+    event = _event(actor, action, obj, organization, changes or {})
+    audit_chain.append(event)
+    outbox.post(event, obj)
+    return event
+
+
+def record_many(
+    *,
+    actor: Actor,
+    action: str,
+    organization: Organization,
+    rows: Iterable[tuple[Model, Mapping[str, Any]]],
+) -> None:
+    """Append an event for each of these objects with its changes; nobody is told of them."""
+    events = [_event(actor, action, obj, organization, changes) for obj, changes in rows]
+    if events:
+        audit_chain.append_all(events)
+
+
+def plain(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return changes as the trail keeps them, of what JSON knows."""
+    return {name: _plain(value) for name, value in changes.items()}
+
+
+def _event(
+    actor: Actor,
+    action: str,
+    obj: Model,
+    organization: Organization | None,
+    changes: Mapping[str, Any],
+) -> AuditEvent:
     origin = current_origin()
-    return AuditEvent.objects.create(
+    return AuditEvent(
         organization=organization,
         action=action,
         actor_user=actor if isinstance(actor, User) else None,
@@ -67,10 +105,11 @@ def record(
         object_type=obj._meta.model_name or "",
         object_id=str(obj.pk),
         object_label=str(obj)[:300],
-        changes={name: _plain(value) for name, value in (changes or {}).items()},
+        changes=plain(changes),
         door=origin.door,
         address=origin.address,
         request_id=origin.request_id,
+        at=timezone.now(),
     )
 
 

@@ -31,6 +31,8 @@ _SENTENCES = {
     "apikey.revoked": gettext_lazy("{actor} revoked the key {object}"),
     "apikey.locked": gettext_lazy("{actor} locked the key {object}"),
     "apikey.unlocked": gettext_lazy("{actor} unlocked the key {object}"),
+    "apikey.imported": gettext_lazy("{actor} imported the key {object}"),
+    "apikey.import_finished": gettext_lazy("{actor} imported a file of keys into {object}"),
     "apikey.exported": gettext_lazy("{actor} downloaded a list of keys of {object}"),
     "organization.created": gettext_lazy("{actor} created the organization {object}"),
     "organization.updated": gettext_lazy("{actor} changed the organization {object}"),
@@ -42,6 +44,12 @@ _SENTENCES = {
     "organization.shared_secret_rotated": gettext_lazy(
         "{actor} replaced the shared secret of {object}"
     ),
+    "policy.updated": gettext_lazy("{actor} changed the policy of {object}"),
+    "approval.requested": gettext_lazy("{actor} asked for approval of {object}"),
+    "approval.approved": gettext_lazy("{actor} approved {object}"),
+    "approval.denied": gettext_lazy("{actor} denied {object}"),
+    "approval.withdrawn": gettext_lazy("{actor} withdrew the request for {object}"),
+    "approval.issued": gettext_lazy("{actor} issued the approved key {object}"),
     "workspace.created": gettext_lazy("{actor} added the workspace {object}"),
     "workspace.updated": gettext_lazy("{actor} changed the workspace {object}"),
     "workspace.deleted": gettext_lazy("{actor} deleted the workspace {object}"),
@@ -54,12 +62,36 @@ _SENTENCES = {
     "membership.created": gettext_lazy("{actor} added the member {object}"),
     "membership.updated": gettext_lazy("{actor} changed the membership of {object}"),
     "membership.deleted": gettext_lazy("{actor} removed the member {object}"),
+    "invitation.sent": gettext_lazy("{actor} invited {object}"),
+    "invitation.sent_again": gettext_lazy("{actor} invited {object} again"),
+    "invitation.revoked": gettext_lazy("{actor} took back the invitation of {object}"),
     "serveraddress.created": gettext_lazy("{actor} added the server address {object}"),
     "serveraddress.updated": gettext_lazy("{actor} changed the server address {object}"),
     "serveraddress.deleted": gettext_lazy("{actor} removed the server address {object}"),
+    "webhook.created": gettext_lazy("{actor} added the webhook {object}"),
+    "webhook.updated": gettext_lazy("{actor} changed the webhook {object}"),
+    "webhook.deleted": gettext_lazy("{actor} deleted the webhook {object}"),
+    "webhook.secret_rotated": gettext_lazy("{actor} gave a new secret to the webhook {object}"),
+    "webhook.tested": gettext_lazy("{actor} sent a test to the webhook {object}"),
+    "webhook.replayed": gettext_lazy("{actor} sent a message again to the webhook {object}"),
+    "webhook.stopped": gettext_lazy("{actor} switched off the failing webhook {object}"),
+    "leak.reported": gettext_lazy("Somebody found a key with the secret {object}"),
+    "leak.settled": gettext_lazy("{actor} settled the report on the secret {object}"),
     "user.created": gettext_lazy("{actor} created the account {object}"),
     "user.updated": gettext_lazy("{actor} changed the account {object}"),
+    "user.signed_in": gettext_lazy("{actor} signed in"),
+    "user.sign_in_failed": gettext_lazy("Somebody failed to sign in as {object}"),
+    "user.second_factor_added": gettext_lazy("{actor} set up a second factor"),
+    "user.second_factor_removed": gettext_lazy("{actor} removed a second factor"),
     "user.password_changed": gettext_lazy("{actor} set another password for {object}"),
+    "audit.read": gettext_lazy("{actor} read the audit trail of {object}"),
+    "audit.exported": gettext_lazy("{actor} downloaded the audit trail of {object}"),
+    "audit.trimmed": gettext_lazy("{actor} removed old events from the audit trail of {object}"),
+    "audit.adopted": gettext_lazy(
+        "{actor} added events of an older release to the audit trail of {object}"
+    ),
+    "apikey.read": gettext_lazy("{actor} looked at the key {object}"),
+    "installation.searched": gettext_lazy("{actor} searched the installation"),
     "demo.created": gettext_lazy("{actor} filled {object} with demo data"),
 }
 _OTHER = gettext_lazy("{actor}: {action} {object}")
@@ -67,6 +99,7 @@ _OTHER = gettext_lazy("{actor}: {action} {object}")
 # On the page of the key itself, which need not be named again.
 _SENTENCES_HERE = {
     "apikey.issued": gettext_lazy("{actor} issued the key"),
+    "apikey.imported": gettext_lazy("{actor} imported the key"),
     "apikey.updated": gettext_lazy("{actor} changed the key"),
     "apikey.rotated": gettext_lazy("{actor} rotated the secret"),
     "apikey.secret_retired": gettext_lazy("{actor} ended an old secret"),
@@ -79,6 +112,8 @@ _SENTENCES_HERE = {
 
 _ICONS = {
     "issued": "plus",
+    "imported": "arrow-up-tray",
+    "import_finished": "arrow-up-tray",
     "created": "plus",
     "updated": "pencil",
     "deleted": "minus",
@@ -95,11 +130,20 @@ _ICONS = {
     "unlocked": "lock-open",
     "password_changed": "key",
     "exported": "arrow-down-tray",
+    "requested": "hand-raised",
+    "approved": "check",
+    "denied": "x-mark",
+    "withdrawn": "arrow-uturn-left",
+    "read": "eye",
+    "searched": "magnifying-glass",
+    "trimmed": "scissors",
+    "sent": "envelope",
+    "sent_again": "envelope",
 }
-_GRAVE = {"revoked", "locked", "suspended", "deleted"}
+_GRAVE = {"denied", "revoked", "locked", "suspended", "deleted"}
 
 # Of something new or gone, all that it was is recorded; of a change, [old, new] by field.
-_RECORDS_WHOLE = {"issued", "created", "deleted"}
+_RECORDS_WHOLE = {"issued", "imported", "created", "deleted", "sent", "sent_again"}
 
 # The sentence says already what changed.
 _SAYS_ALL = {"apikey.disabled", "apikey.enabled"}
@@ -107,16 +151,29 @@ _SAYS_ALL = {"apikey.disabled", "apikey.enabled"}
 # What events record beside the fields of a model.
 _MORE_LABELS = {
     "allowed_ips": gettext_lazy("allowed IPs"),
+    "done": gettext_lazy("Done at once"),
+    "keys": gettext_lazy("keys"),
     "label": gettext_lazy("secret"),
     "old_secret_works_until": gettext_lazy("old secret works until"),
+    "old_secret_signs_until": gettext_lazy("old secret signs until"),
     "quiet_hours": gettext_lazy("ends when quiet for"),
+    "note": gettext_lazy("note"),
+    "rate_limits": gettext_lazy("rate limits"),
+    "roles": gettext_lazy("rules of roles"),
+    "events": gettext_lazy("events"),
+    "file_format": gettext_lazy("file format"),
+    "present": gettext_lazy("Here already"),
     "reason": gettext_lazy("reason"),
+    "refused": gettext_lazy("With problems"),
     "user": gettext_lazy("person"),
+    "invited_by": gettext_lazy("invited by"),
     "owner": gettext_lazy("owner"),
+    "rows": gettext_lazy("Rows"),
     "scopes": gettext_lazy("scopes"),
 }
-_MORE_MOMENTS = {"old_secret_works_until"}
-_DAYS, _HOURS = {"rotation_days"}, {"quiet_hours"}
+_MORE_MOMENTS = {"old_secret_works_until", "old_secret_signs_until"}
+_DAYS = {"rotation_days", "person_key_days", "shared_key_days", "idle_days"}
+_HOURS = {"quiet_hours"}
 
 _LONGEST_VALUE = 160
 _LONGEST_LIST = 6
@@ -178,7 +235,7 @@ def is_whole(event: AuditEvent) -> bool:
 @register.filter
 def differences(event: AuditEvent) -> list[Difference]:
     """Return what the event says of each field; of what is new, only what was said."""
-    if event.action in _SAYS_ALL:
+    if event.action in _SAYS_ALL and "reason" not in event.changes:
         return []
     if is_whole(event):
         return [
@@ -275,8 +332,10 @@ def _field_of(event: AuditEvent, name: str) -> models.Field | None:
     """Return the model's field of that name, if it says in words what it is."""
     if name in _MORE_LABELS:
         return None
+    # The organization is what people know; its policy is a row of its own.
+    model = "organizationpolicy" if event.action == "policy.updated" else event.object_type
     try:
-        field = apps.get_model("keys", event.object_type)._meta.get_field(name)
+        field = apps.get_model("keys", model)._meta.get_field(name)
     except (LookupError, FieldDoesNotExist):
         return None
     return field if isinstance(field, models.Field) else None

@@ -1,5 +1,6 @@
 """The audit trail of an organization: filtered, by the page, and as a file."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
@@ -10,9 +11,9 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_GET, require_http_methods
 
-from keys import policy, spreadsheets
+from keys import audit_checks, chain, policy, services, spreadsheets, standby
 from keys.audit_filters import AuditFilter
 from keys.forms.search import SearchForm
 from keys.models import APIKey, AuditEvent
@@ -30,7 +31,7 @@ from keys.views.paging import newest_first
 
 EVENTS_SHOWN = 50
 
-_TYPED = ("actor", "object")
+_TYPED = ("actor", "object", "address", "request_id")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -41,6 +42,12 @@ def audit_trail(request: OrganizationRequest) -> HttpResponse:
     policy.require(request.user, Permission.VIEW_AUDITEVENT, request.organization)
     if request.method == "POST":
         return _go_to_filtered(request)
+    services.note_read(
+        actor=request.user,
+        obj=request.organization,
+        organization=request.organization,
+        action="audit.read",
+    )
     filters = _filter(request)
     page = newest_first(
         filters.qs,
@@ -56,18 +63,19 @@ def audit_trail(request: OrganizationRequest) -> HttpResponse:
         "query": query_without(request, without=("after", "before")),
         "query_without_key": query_without(request, without=("after", "before", "key")),
         "key": visible_keys(request).filter(identifier=identifier).first() if identifier else None,
+        "chain": audit_checks.standing(request.organization.pk),
         "is_filtered": any(filters.form[name].value() for name in filters.base_filters),
     }
     template = "keys/audit_results.html" if is_swap(request) else "keys/organization_audit.html"
     return render_page(request, template, context)
 
 
-@require_safe
+@require_GET
 @in_organization
 def audit_export(request: OrganizationRequest) -> StreamingHttpResponse:
     """The events that the filter lets through, all of them, as a table."""
-    policy.require(request.user, Permission.VIEW_AUDITEVENT, request.organization)
-    events = _filter(request).qs.order_by("-pk").iterator(chunk_size=1000)
+    events = _taken_away(request, "csv").order_by("-pk")
+    rows = standby.rows(lambda: (_row(event) for event in events.iterator(chunk_size=1000)))
     header = [
         _("When (UTC)"),
         _("What happened"),
@@ -81,8 +89,31 @@ def audit_export(request: OrganizationRequest) -> StreamingHttpResponse:
         _("From"),
         _("Request"),
     ]
-    name = f"{request.organization.slug}-audit-trail"
-    return spreadsheets.answer(name, header, (_row(event) for event in events))
+    return spreadsheets.answer(_file_name(request), header, rows)
+
+
+@require_GET
+@in_organization
+def audit_export_lines(request: OrganizationRequest) -> StreamingHttpResponse:
+    """The events that the filter lets through as lines of JSON, each chain in its order.
+
+    They hold everything that is stored, so that `manage.py verify_audit --file` can check them
+    without the database.
+    """
+    events = _taken_away(request, "jsonl").order_by("sequence", "pk")
+    rows = events.values(*chain.EVENT_FIELDS, "hash")
+    return StreamingHttpResponse(
+        standby.rows(
+            lambda: (
+                json.dumps(chain.plain_event(row)) + "\n" for row in rows.iterator(chunk_size=1000)
+            )
+        ),
+        content_type="application/jsonl; charset=utf-8",
+        headers={
+            "Content-Disposition": f'attachment; filename="{_file_name(request)}.jsonl"',
+            "Cache-Control": "no-store",
+        },
+    )
 
 
 def link_objects(request: OrganizationRequest, events: Iterable[AuditEvent]) -> None:
@@ -96,6 +127,32 @@ def link_objects(request: OrganizationRequest, events: Iterable[AuditEvent]) -> 
         if identifier:
             arguments = [request.organization.slug, identifier]
             event.object_url = reverse("keys:detail", args=arguments)  # type: ignore[attr-defined]
+
+
+def _taken_away(request: OrganizationRequest, file_format: str) -> QuerySet[AuditEvent]:
+    """Return the events that the filter lets through; it is recorded that somebody took them."""
+    filters = _filter(request)
+    filters.errors  # noqa: B018 - validates, so that cleaned_data is there
+    found = filters.qs
+    services.note_audit_export(
+        actor=request.user,
+        organization=request.organization,
+        file_format=file_format,
+        filters={
+            name: str(value)
+            for name, value in filters.form.cleaned_data.items()
+            if value and not (name in _TYPED and _is_sensitive(str(value)))
+        },
+    )
+    return found
+
+
+def _file_name(request: OrganizationRequest) -> str:
+    return f"{request.organization.slug}-audit-trail"
+
+
+def _is_sensitive(text: str) -> bool:
+    return SearchForm({"search": text}).is_sensitive
 
 
 def _filter(request: OrganizationRequest) -> AuditFilter:
@@ -113,7 +170,7 @@ def _go_to_filtered(request: OrganizationRequest) -> HttpResponse:
         if value and name in AuditFilter.base_filters
     }
     for name in _TYPED:
-        if SearchForm({"search": parameters.get(name, "")}).is_sensitive:
+        if _is_sensitive(parameters.get(name, "")):
             del parameters[name]
             messages.warning(
                 request,

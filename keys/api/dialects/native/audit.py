@@ -1,13 +1,18 @@
 """What happened in the organization: read, never written."""
 
+from datetime import UTC, datetime
+from typing import Any
+
 import django_filters
+from django.core.exceptions import ValidationError
 from django.db.models import F
+from django_filters.fields import IsoDateTimeField
 from rest_framework import serializers
 
 from keys.api.dialects.native.dialect import NUMBER, ResourceViewSet
 from keys.api.views import route
-from keys.filters import Ordering
 from keys.models import AuditEvent
+from keys.orderings import Ordering
 from keys.roles import Permission
 
 
@@ -30,6 +35,23 @@ class AuditEventSerializer(serializers.Serializer):
     request_id = serializers.CharField(read_only=True)
 
 
+class InstantField(IsoDateTimeField):
+    """A moment in UTC: databases know no zones that are a day away."""
+
+    def clean(self, value: Any) -> datetime | None:
+        moment = super().clean(value)
+        try:
+            return moment and moment.astimezone(UTC)
+        except OverflowError:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from None
+
+
+class InstantFilter(django_filters.IsoDateTimeFilter):
+    """Filters by a moment, in whatever zone it is given."""
+
+    field_class = InstantField
+
+
 class AuditEventFilter(django_filters.FilterSet):
     """By what was done, to what, by whom, when."""
 
@@ -40,8 +62,8 @@ class AuditEventFilter(django_filters.FilterSet):
     actor_key_id = django_filters.NumberFilter(min_value=0, max_value=2**63 - 1)
     door = django_filters.ChoiceFilter(choices=AuditEvent.Door.choices)
     request_id = django_filters.CharFilter(max_length=64)
-    since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
-    until = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+    since = InstantFilter(field_name="at", lookup_expr="gte")
+    until = InstantFilter(field_name="at", lookup_expr="lt")
 
     class Meta:
         model = AuditEvent
