@@ -1,7 +1,6 @@
 """Tables as CSV, such that a spreadsheet which opens one runs nothing that is in it."""
 
 import csv
-import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import chain
@@ -9,11 +8,7 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 
-# What begins so is a formula to one program or another; wide forms count for some.
-_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-# Where the comma is for decimals, spreadsheets split at semicolons, and see no quotes that
-# begin after a comma: what follows begins a cell there.
-_BEGINS_ELSEWHERE = re.compile(r"[;\t\r\n][ \"]*(?=[=+\-@＝＋－＠])")
+from keys.moves.guards import guard
 
 
 class _Line:
@@ -52,7 +47,4 @@ def cell(value: Any) -> Any:
         return value.astimezone(UTC).isoformat(timespec="seconds")
     if isinstance(value, int | float):
         return value
-    text = str(value)
-    if text.lstrip(" ").startswith(_FORMULA_SIGNS):
-        text = f"'{text}"
-    return _BEGINS_ELSEWHERE.sub(r"\g<0>'", text)
+    return guard(str(value))

@@ -279,6 +279,7 @@ def test_address_lists_hold_for_the_exchange_the_calls_and_the_refresh(ci, excha
 
 
 def test_a_login_is_remembered_and_other_use_is_none(ci, exchange, time_machine):
+    time_machine.move_to(NOW - timedelta(minutes=5), tick=False)
     services.authenticate_key(secret=ci.secret, address=HOME)
     ci.totals.refresh_from_db()
     assert ci.totals.last_login_at is None

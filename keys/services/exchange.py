@@ -13,7 +13,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from keys import encryption, snapshots, tokens, usage
-from keys.models import APIKey, Decision, KeySecret, Organization
+from keys.entries import Entry
+from keys.models import APIKey, Decision, Organization
 from keys.models.organizations import SLUG_PATTERN
 from keys.networks import Address
 from keys.policy import Actor
@@ -61,20 +62,20 @@ def exchange_request_token(
         )
     except tokens.InvalidTokenError as error:
         raise ExchangeRefusedError(str(error)) from None
-    secret = snapshots.find_secret(request.appkey)
-    if secret is None or not _is_named(secret, organization, request):
+    entry = snapshots.find(request.appkey)
+    if entry is None or not _is_named(entry, organization, request):
         raise ExchangeRefusedError("The organization has no such key of that name.")
     with transaction.atomic():
         verdict = settle(
-            secret,
+            entry,
             door=Decision.Door.EXCHANGE,
             presented=request.appkey,
             address=address,
             user_agent=user_agent,
         )
         if verdict.is_valid:
-            usage.note_login(secret.key, now=now, address=str(address) if address else None)
-    return sessions.open_session(_usable(secret, verdict), now=now), verdict
+            usage.note_login(entry.key_id, now=now, address=str(address) if address else None)
+    return sessions.open_session(_usable(entry, verdict), now=now), verdict
 
 
 def refresh_session(
@@ -85,18 +86,18 @@ def refresh_session(
     Raises ExchangeRefusedError.
     """
     try:
-        secret, session_id = sessions.find_session(token, tokens.Kind.REFRESH)
+        entry, session_id = sessions.find_session(token, tokens.Kind.REFRESH)
     except tokens.InvalidTokenError as error:
         raise ExchangeRefusedError(str(error)) from None
     verdict = settle(
-        secret,
+        entry,
         door=Decision.Door.EXCHANGE,
         presented=None,
         address=address,
         user_agent=user_agent,
     )
     issued = sessions.open_session(
-        _usable(secret, verdict), now=timezone.now(), session_id=session_id
+        _usable(entry, verdict), now=timezone.now(), session_id=session_id
     )
     return issued, verdict
 
@@ -120,12 +121,11 @@ def _shared_secret(organization: Organization) -> str:
     return shared_secret
 
 
-def _is_named(secret: KeySecret, organization: Organization, request: tokens.RequestToken) -> bool:
-    key = secret.key
-    return key.organization_id == organization.pk and key.slug == request.appname
+def _is_named(entry: Entry, organization: Organization, request: tokens.RequestToken) -> bool:
+    return entry.organization_id == organization.pk and entry.slug == request.appname
 
 
-def _usable(secret: KeySecret, verdict: Verdict) -> KeySecret:
+def _usable(entry: Entry, verdict: Verdict) -> Entry:
     if not verdict.is_valid:
         raise ExchangeRefusedError(f"The key was judged {verdict.code}.")
-    return secret
+    return entry

@@ -1,12 +1,21 @@
-"""Remember that somebody took data out of the portal."""
+"""Remember that somebody took data out of the portal, or looked at what is nobody's business."""
 
 from collections.abc import Mapping
+from datetime import timedelta
+
+from django.db.models import Model
+from django.utils import timezone
 
 from keys import policy
-from keys.models import AuditEvent, Organization
+from keys.models import APIKey, AuditEvent, Organization, User
 from keys.policy import Actor
 from keys.roles import Permission
 from keys.services import audit
+
+# Whoever looks again and again within that time has looked once.
+LOOKING = timedelta(hours=1)
+# So many of an object's latest events are searched for an earlier look.
+_LATEST = 100
 
 
 def note_export(
@@ -21,3 +30,38 @@ def note_export(
         organization=organization,
         changes={"keys": count, **filters},
     )
+
+
+def note_audit_export(
+    *, actor: Actor, organization: Organization, file_format: str, filters: Mapping[str, str]
+) -> AuditEvent:
+    """Record that the audit trail was downloaded, and by which filter. Raises PermissionDenied."""
+    policy.require(actor, Permission.VIEW_AUDITEVENT, organization)
+    return audit.record(
+        actor=actor,
+        action="audit.exported",
+        obj=organization,
+        organization=organization,
+        changes={"file_format": file_format, **filters},
+    )
+
+
+def note_read(
+    *, actor: Actor, obj: Model, organization: Organization | None, action: str
+) -> AuditEvent | None:
+    """Record that somebody looked, unless they did within the last hour: None then.
+
+    `obj` is what they looked at, `action` the kind of look, such as `audit.read`.
+    """
+    latest = AuditEvent.objects.filter(
+        object_type=obj._meta.model_name, object_id=str(obj.pk)
+    ).order_by("-pk")
+    seen = latest.values_list("action", "actor_user_id", "actor_key_id", "at")[:_LATEST]
+    who = (
+        actor.pk if isinstance(actor, User) else None,
+        actor.pk if isinstance(actor, APIKey) else None,
+    )
+    since = timezone.now() - LOOKING
+    if any((what, *by) == (action, *who) and at > since for what, *by, at in seen):
+        return None
+    return audit.record(actor=actor, action=action, obj=obj, organization=organization)

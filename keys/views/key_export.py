@@ -1,16 +1,20 @@
 """The list of keys as a table for spreadsheets and scripts."""
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from keys import services, spreadsheets
-from keys.filters import KeyListFilter, take_page
+from keys import exporting, services, spreadsheets, standby
+from keys.filters import KeyListFilter
 from keys.models import APIKey
+from keys.models.rates import shortest_first
+from keys.moves.portable import networks_of, record_of, usage_of
+from keys.orderings import take_page
 from keys.views.base import OrganizationRequest, in_organization, visible_keys
 
 CHUNK = 500
@@ -20,7 +24,10 @@ COLUMNS = (
     *("format", "role", "scopes", "allowed_ips", "denied_ips", "server_addresses"),
     *("created_at", "not_before", "expires_at", "revoked_at", "last_used_at", "last_address"),
     *("accepted_requests", "refused_requests", "limit", "limit_reset", "limit_remaining"),
-    "description",
+    *("rate_limits", "description"),
+    # What takes an importer more than that.
+    *("hash", "disabled", "locked_at", "lock_reason", "external_user", "include_byok_in_limit"),
+    *("networks", "usage"),
 )
 
 
@@ -44,6 +51,12 @@ def key_export(request: OrganizationRequest) -> HttpResponse:
     - created_at, not_before, expires_at, revoked_at, last_used_at, last_address
     - accepted_requests, refused_requests: ever
     - limit, limit_reset (daily, weekly, monthly), limit_remaining: of the current period
+    - rate_limits: its own, such as 100/minute
+    - hash, disabled, locked_at, lock_reason, external_user, include_byok_in_limit; as JSON its
+      networks, those not in force as well, and its usage
+
+    With `?as=jsonl` one JSON object a line, as `export_keys` writes it. Both can be imported
+    again, once each key's secret, or what is stored of it, was added.
     """
     filters = KeyListFilter(
         request.GET, queryset=visible_keys(request).with_details(), request=request
@@ -55,9 +68,23 @@ def key_export(request: OrganizationRequest) -> HttpResponse:
         count=filters.qs.count(),
         filters=filters.asked_for,
     )
-    rows = (_row(key, now) for key in _all_keys(filters))
     name = f"{request.organization.slug}-api-keys-{now:%Y-%m-%d}"
+    if request.GET.get("as") == "jsonl":
+        records = standby.rows(lambda: (record_of(key, now) for key in _all_keys(filters)))
+        return _answer_lines(name, exporting.lines(records, "jsonl"))
+    rows = standby.rows(lambda: (_row(key, now) for key in _all_keys(filters)))
     return spreadsheets.answer(name, COLUMNS, rows)
+
+
+def _answer_lines(name: str, lines: Iterator[str]) -> StreamingHttpResponse:
+    return StreamingHttpResponse(
+        lines,
+        content_type="application/jsonl; charset=utf-8",
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}.jsonl"',
+            "Cache-Control": "no-store",
+        },
+    )
 
 
 def _all_keys(filters: KeyListFilter) -> Iterator[APIKey]:
@@ -99,7 +126,16 @@ def _row(key: APIKey, now: datetime) -> list[Any]:
         _amount(key.limit),
         key.limit_reset,
         _amount(key.remaining_at(now)),
+        " ".join(map(str, shortest_first(key.rate_limits.all()))),
         key.description,
+        key.hash,
+        "yes" if key.disabled else "no",
+        key.locked_at,
+        key.lock_reason,
+        key.external_user,
+        "yes" if key.include_byok_in_limit else "no",
+        json.dumps(networks_of(key), ensure_ascii=False),
+        json.dumps(usage_of(key), ensure_ascii=False),
     ]
 
 

@@ -1,0 +1,334 @@
+"""May this row of a file become a key, as far as can be told without writing it?"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from keys import secrets
+from keys.models import (
+    AllowedIP,
+    APIKey,
+    ImportedSecret,
+    KeySecret,
+    KeyUsage,
+    Organization,
+    RateLimit,
+    Role,
+    Scope,
+    User,
+    Workspace,
+)
+from keys.models.keys import Dialect
+from keys.models.usage import LimitReset
+from keys.moves.candidates import Candidate, Problem, TroubleError
+from keys.policy import Actor
+from keys.services import grants
+from keys.services.allowed_ips import build_allowed_ips
+from keys.services.importing.report import ImportOptions, ImportReport, Sample
+from keys.services.importing.secrets_given import PlannedSecret, Planner
+from keys.services.importing.shapes import Shapes
+from keys.services.keys import choose_owner, short_name_for
+from keys.services.rate_limits import build_rate_limits
+from keys.services.validation import refuse_unstorable
+
+Found = TypeVar("Found")
+
+# Field of a key -> what files call it.
+_COLUMNS = {"slug": "short_name", "dialect": "format", "assign_server_ips": "server_addresses"}
+_UNCHECKED = ["organization", "workspace", "owner", "creator", "role"]
+
+
+@dataclass(slots=True)
+class Plan:
+    """A key as it is to be written, with all that belongs to it."""
+
+    candidate: Candidate
+    key: APIKey
+    secrets: list[PlannedSecret]
+    scopes: list[Scope]
+    codes: frozenset[str]
+    allowed_ips: list[AllowedIP]
+    rate_limits: list[RateLimit]
+    totals: KeyUsage
+    has_own_slug: bool
+
+
+@dataclass
+class _Seen:
+    """What the file has had so far; numbers made of digests, since there may be millions."""
+
+    names: set[int] = field(default_factory=set)
+    slugs: set[int] = field(default_factory=set)
+
+
+class Checker:
+    """Checks the rows of one file for one organization."""
+
+    def __init__(
+        self, actor: Actor, organization: Organization, options: ImportOptions, report: ImportReport
+    ) -> None:
+        self._actor, self._organization, self._options = actor, organization, options
+        self._report = report
+        self.shapes = Shapes()
+        self._planner = Planner()
+        self._seen = _Seen()
+        self._now = timezone.now()
+        self._workspaces = {row.name: row for row in organization.workspaces.all()}
+        self._workspace = options.workspace or organization.workspaces.get(is_default=True)
+        available = Role.objects.available_to(organization).prefetch_related("scopes")
+        self._roles: dict[str, Role] = {row.name: row for row in available}
+        # What each gives is read once.
+        self._given_by = {
+            row.pk: frozenset(scope.code for scope in row.scopes.all())
+            for row in self._roles.values()
+        }
+        self._scopes: dict[str, Scope] = {
+            row.code: row for row in Scope.objects.available_to(organization)
+        }
+        self._people: dict[str, User | None] = {}
+        self._owners: dict[User | None, User | None] = {}
+        self._granted: set[frozenset[str]] = set()
+
+    def check(self, candidates: Sequence[Candidate]) -> list[Plan]:
+        """Return the plans of those that can be keys, and report the others."""
+        plans = []
+        for candidate in candidates:
+            try:
+                plans.append(self._plan(candidate))
+            except TroubleError as trouble:
+                self._refuse(candidate, trouble.field, trouble.problem, trouble.fix)
+            except PermissionDenied as error:
+                self._refuse(candidate, "", str(error))
+            except ValidationError as error:
+                for name, messages in _messages(error).items():
+                    self._refuse(candidate, _COLUMNS.get(name, name), messages[0])
+                    break
+        return self._drop_known(plans)
+
+    def _refuse(self, candidate: Candidate, name: str, problem: str, fix: str = "") -> None:
+        self._report.refuse(Problem(candidate.row, name, problem, fix))
+
+    def _plan(self, candidate: Candidate) -> Plan:
+        role, scopes, codes = self._grant(candidate)
+        key = APIKey(
+            organization=self._organization,
+            owner=self._owner(candidate),
+            creator=self._actor if isinstance(self._actor, User) else None,
+            workspace=self._workspace_named(candidate.workspace),
+            name=candidate.name,
+            slug=candidate.slug or short_name_for(candidate.name),
+            description=candidate.description,
+            dialect=candidate.dialect or Dialect.NATIVE,
+            role=role,
+            not_before=candidate.not_before,
+            expires_at=candidate.expires_at,
+            disabled=candidate.disabled,
+            locked_at=candidate.locked_at,
+            lock_reason=candidate.lock_reason,
+            revoked_at=candidate.revoked_at,
+            limit=candidate.limit,
+            limit_reset=candidate.limit_reset,
+            include_byok_in_limit=candidate.include_byok_in_limit,
+            assign_server_ips=candidate.assign_server_ips,
+            external_user=candidate.external_user,
+            created_at=candidate.created_at or self._now,
+        )
+        _name(key, candidate)
+        _validate(key, _UNCHECKED)
+        if key.expires_at and key.not_before and key.expires_at <= key.not_before:
+            raise TroubleError(
+                "expires_at",
+                _("The key would expire before it becomes valid."),
+                _("Choose a later end."),
+            )
+        planned = [self._planner.plan(given) for given in candidate.secrets]
+        for each in planned:
+            _validate(each.row, ["key"])
+        totals = KeyUsage(limit=key.limit, **self._totals(candidate))
+        _validate(totals, ["key"])
+        return Plan(
+            candidate=candidate,
+            key=key,
+            secrets=planned,
+            scopes=scopes,
+            codes=codes,
+            allowed_ips=build_allowed_ips(key, candidate.networks),
+            rate_limits=build_rate_limits(key, candidate.rate_limits),
+            totals=totals,
+            has_own_slug=bool(candidate.slug),
+        )
+
+    def _grant(self, candidate: Candidate) -> tuple[Role | None, list[Scope], frozenset[str]]:
+        """Return what a key follows or lists, and all that it is given by that."""
+        codes: Iterable[str] = candidate.scopes
+        role: Role | None = None
+        if candidate.role is not None:
+            # A list of what its role gives may stand beside it.
+            role = _found(self._roles, candidate.role, "role", _("There is no such role here."))
+            codes = ()
+        elif not codes:
+            role, codes = self._options.role, self._options.scopes
+        missing = _("There is no such scope here.")
+        scopes = [_found(self._scopes, code, "scopes", missing) for code in sorted(set(codes))]
+        given = self._given_by[role.pk] if role else frozenset(row.code for row in scopes)
+        if given not in self._granted:
+            grants.refuse_beyond(self._actor, self._organization, given)
+            self._granted.add(given)
+        return role, scopes, given
+
+    def _owner(self, candidate: Candidate) -> User | None:
+        person = self._options.owner
+        if candidate.owner is not None:
+            address = candidate.owner.lower()
+            if address not in self._people:
+                members = self._organization.members.filter(email__iexact=address)
+                self._people[address] = members.first()
+            person = self._people[address]
+            if person is None:
+                raise TroubleError(
+                    "owner",
+                    _("No member of this organization has that address."),
+                    _("Add them first, or leave the column out; it holds email addresses."),
+                )
+        if person not in self._owners:
+            self._owners[person] = choose_owner(self._actor, self._organization, person)
+        return self._owners[person]
+
+    def _workspace_named(self, name: str | None) -> Workspace:
+        if name is None:
+            return self._workspace
+        return _found(self._workspaces, name, "workspace", _("There is no such workspace here."))
+
+    def _totals(self, candidate: Candidate) -> dict[str, Any]:
+        totals = dict(candidate.totals)
+        left, limit = candidate.limit_remaining, candidate.limit
+        if left is not None and limit is not None and "period_cost" not in totals:
+            totals["period_cost"] = max(limit - left, limit * 0)
+            totals["period_start"] = LimitReset.period_start(candidate.limit_reset, self._now)
+        return totals
+
+    def _drop_known(self, plans: list[Plan]) -> list[Plan]:
+        """Leave out what is here already, and refuse what somebody else has."""
+        known = _holders(name for plan in plans for each in plan.secrets for name in each.names)
+        named = _named(plans)
+        slugs = self._taken_slugs(plans)
+        kept = []
+        for plan in plans:
+            names = [name for each in plan.secrets for name in each.names]
+            holders = {known[name] for name in names if name in known}
+            holders |= {
+                named[name]
+                for name in (plan.candidate.identifier, plan.candidate.hash)
+                if name in named
+            }
+            if holders == {self._organization.pk}:
+                self._report.present += 1
+            elif holders:
+                # Whose it is concerns nobody.
+                problem = _("This key cannot be imported.")
+                self._refuse(plan.candidate, "secret", problem, _("Issue a new key instead."))
+            elif not self._is_first(names):
+                problem = _("Another row of this file has the same secret.")
+                self._refuse(plan.candidate, "secret", problem, _("Leave one of them out."))
+            elif self._settle_slug(plan, slugs):
+                self._settle_shapes(plan)
+                self._report.show(_sample(plan))
+                kept.append(plan)
+        return kept
+
+    def _is_first(self, names: list[str]) -> bool:
+        numbers = {int(name[:16], 16) for name in names}
+        if numbers & self._seen.names:
+            return False
+        self._seen.names |= numbers
+        return True
+
+    def _taken_slugs(self, plans: list[Plan]) -> set[str]:
+        live = self._organization.api_keys.live()
+        wanted = [plan.key.slug for plan in plans]
+        return set(live.filter(slug__in=wanted).values_list("slug", flat=True))
+
+    def _settle_slug(self, plan: Plan, taken: set[str]) -> bool:
+        """See to a short name that no other live key has; say whether there is one."""
+        key = plan.key
+        if key.revoked_at is not None:
+            return True
+        if key.slug in taken or hash(key.slug) in self._seen.slugs:
+            if plan.has_own_slug:
+                problem = _("This organization has a key of that short name.")
+                self._refuse(plan.candidate, "short_name", problem, _("Choose another."))
+                return False
+            key.slug = short_name_for(key.name, is_spare=True)
+        self._seen.slugs.add(hash(key.slug))
+        return True
+
+    def _settle_shapes(self, plan: Plan) -> None:
+        for each in plan.secrets:
+            if each.shape is not None:
+                self.shapes.settle(each.shape)
+
+
+def _name(key: APIKey, candidate: Candidate) -> None:
+    if candidate.identifier is not None:
+        if not (len(candidate.identifier) <= 24 and candidate.identifier.isalnum()):
+            raise TroubleError(
+                "identifier", _("This is no identifier."), _("Leave the column out.")
+            )
+        key.identifier = candidate.identifier
+    if candidate.hash is not None:
+        if len(candidate.hash) != 64 or candidate.hash.strip(secrets.HEXADECIMAL):
+            raise TroubleError("hash", _("This is no hash."), _("Leave the column out."))
+        key.hash = candidate.hash
+
+
+def _validate(row: Any, exclude: list[str]) -> None:
+    refuse_unstorable(row)
+    row.clean_fields(exclude=exclude)
+
+
+def _found(rows: dict[str, Found], name: str, column: str, problem: str) -> Found:
+    if name not in rows:
+        raise TroubleError(column, problem, _("Create it first, or leave the column out."))
+    return rows[name]
+
+
+def _holders(names: Iterable[str]) -> dict[str, int]:
+    """Return {digest: number of the organization} of those that are stored."""
+    wanted = list(names)
+    stored = KeySecret.objects.filter(digest__in=wanted)
+    origins = ImportedSecret.objects.filter(digest__in=wanted)
+    holders = dict(stored.values_list("digest", "key__organization"))
+    for digest, organization in origins.values_list("digest", "secret__key__organization"):
+        holders[digest or ""] = organization
+    return holders
+
+
+def _named(plans: list[Plan]) -> dict[str, int]:
+    """Return {identifier or hash: number of the organization} of the keys that have one."""
+    identifiers = [plan.candidate.identifier for plan in plans if plan.candidate.identifier]
+    hashes = [plan.candidate.hash for plan in plans if plan.candidate.hash]
+    if not identifiers and not hashes:
+        return {}
+    rows = APIKey.objects.filter(Q(identifier__in=identifiers) | Q(hash__in=hashes))
+    found: dict[str, int] = {}
+    for identifier, public_hash, organization in rows.values_list(
+        "identifier", "hash", "organization"
+    ):
+        found |= {identifier: organization, public_hash: organization}
+    return found
+
+
+def _sample(plan: Plan) -> Sample:
+    key = plan.key
+    given = str(key.role) if key.role else " ".join(row.code for row in plan.scopes)
+    label = plan.secrets[-1].row.label
+    return Sample(plan.candidate.row, key.name, label, str(key.owner or ""), given)
+
+
+def _messages(error: ValidationError) -> dict[str, list[str]]:
+    return error.message_dict if hasattr(error, "error_dict") else {"": error.messages}

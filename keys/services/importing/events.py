@@ -1,0 +1,40 @@
+"""What the audit trail is to say of imported keys, until the last of them is written."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
+
+from keys.models import APIKey
+from keys.services import audit
+
+# Bytes; more lies in a file, since there may be millions of keys.
+MOST_IN_MEMORY = 1 << 20
+
+
+class Events:
+    """Keeps them, so that an import holds the chain of the organization only at its end."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def add(self, rows: Iterable[tuple[APIKey, dict[str, Any]]]) -> None:
+        """Keep what is to be said of each of these keys."""
+        for key, changes in rows:
+            print(json.dumps([key.pk, key.name, audit.plain(changes)]), file=self._file)
+
+    def batches(self, size: int) -> Iterator[list[tuple[APIKey, dict[str, Any]]]]:
+        """Yield all that was kept, in its order, so many keys at a time."""
+        self._file.seek(0)
+        lines = iter(self._file)
+        while batch := [json.loads(line) for line in islice(lines, size)]:
+            yield [(APIKey(pk=number, name=name), changes) for number, name, changes in batch]
+
+
+@contextmanager
+def collected() -> Iterator[Events]:
+    """Return an empty collection, which is forgotten at the end."""
+    with SpooledTemporaryFile(MOST_IN_MEMORY, "w+", encoding="utf-8") as file:
+        yield Events(file)
