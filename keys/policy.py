@@ -12,27 +12,36 @@ and when a person owns it, no more than that person holds there today.
 
 from typing import Any, TypeVar
 
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
-from django.db.models import Case, Exists, Model, Q, QuerySet, Value, When
+from django.db.models import Case, Exists, Model, OuterRef, Q, QuerySet, Value, When
 from django.utils.translation import gettext as _
 
 from keys.models import (
     AllowedIP,
     APIKey,
+    ApprovalRequest,
     AuditEvent,
     Decision,
+    Invitation,
     KeySecret,
     KeyUsage,
+    LeakReport,
     Membership,
     MinuteBucket,
     Organization,
+    OrganizationBucket,
+    OrganizationMinute,
+    RateLimit,
     Role,
     Scope,
     ScopeUse,
     ServerAddress,
     UsageBucket,
     User,
+    Webhook,
+    WebhookDelivery,
     Workspace,
 )
 from keys.roles import (
@@ -69,21 +78,30 @@ _ORGANIZATION = {
     Scope: "organization",
     Role: "organization",
     Membership: "organization",
+    Invitation: "organization",
     ServerAddress: "organization",
     AuditEvent: "organization",
+    ApprovalRequest: "organization",
     APIKey: "organization",
     AllowedIP: "key__organization",
     KeySecret: "key__organization",
     KeyUsage: "key__organization",
     UsageBucket: "key__organization",
     MinuteBucket: "key__organization",
+    OrganizationBucket: "organization",
+    OrganizationMinute: "organization",
     ScopeUse: "key__organization",
     Decision: "key__organization",
+    RateLimit: "key__organization",
+    LeakReport: "organization",
+    Webhook: "organization",
+    WebhookDelivery: "webhook__organization",
 }
 
 # Models whose rows have an owner -> where the row names them.
 _OWNER = {
     APIKey: "owner",
+    ApprovalRequest: "requester",
     AllowedIP: "key__owner",
     KeySecret: "key__owner",
     KeyUsage: "key__owner",
@@ -91,6 +109,8 @@ _OWNER = {
     MinuteBucket: "key__owner",
     ScopeUse: "key__owner",
     Decision: "key__owner",
+    RateLimit: "key__owner",
+    LeakReport: "key__owner",
 }
 
 # Parts of an aggregate are seen by whoever sees the whole.
@@ -100,10 +120,18 @@ _VIEW_PERMISSIONS = {
     KeyUsage: Permission.VIEW_APIKEY,
     UsageBucket: Permission.VIEW_APIKEY,
     MinuteBucket: Permission.VIEW_APIKEY,
+    OrganizationBucket: Permission.VIEW_APIKEY,
+    OrganizationMinute: Permission.VIEW_APIKEY,
     ScopeUse: Permission.VIEW_APIKEY,
     Decision: Permission.VIEW_APIKEY,
+    RateLimit: Permission.VIEW_APIKEY,
+    LeakReport: Permission.VIEW_APIKEY,
+    WebhookDelivery: Permission.VIEW_WEBHOOK,
     ServerAddress: Permission.VIEW_ORGANIZATION,
 }
+
+# Sums over all keys of an organization are for those who see every one.
+_OF_EVERY_KEY = (OrganizationBucket, OrganizationMinute)
 
 # Rows without an organization are every organization's: seen by all, changed by nobody.
 _WITH_BUILT_INS = (Scope, Role)
@@ -140,6 +168,12 @@ def allows(actor: Actor, permission: Permission | str, obj: Model) -> bool:
     return visible(actor, type(obj)._default_manager.filter(pk=obj.pk), permission).exists()
 
 
+def sees_every_key(actor: Actor, organization: Organization) -> bool:
+    """Say whether no key of the organization is kept from the actor. One query."""
+    rule = _reach(actor, Permission.VIEW_APIKEY, Organization, Reach.ORGANIZATION)
+    return Organization.objects.filter(rule, pk=organization.pk).exists()
+
+
 def with_permissions(
     actor: Actor, queryset: QuerySet[AnyModel], *permissions: Permission
 ) -> QuerySet[AnyModel]:
@@ -167,6 +201,31 @@ def has_every_right(actor: Actor) -> bool:
     return actor is OPERATOR or (isinstance(actor, User) and actor.is_active and actor.is_superuser)
 
 
+def oversees_installation(actor: Actor) -> bool:
+    """Say whether the actor may see what the installation runs on: its hosts and processes."""
+    return has_every_right(actor) or (
+        isinstance(actor, User) and actor.is_active and actor.is_staff
+    )
+
+
+def lacks_second_factor(person: User, organization: Organization) -> bool:
+    """Say whether the organization keeps the person out until they have a second factor.
+
+    That is for people and pages; a key has none to show.
+    """
+    terms = getattr(organization, "policy", None)  # none: as by default
+    if terms is None or not terms.requires_second_factor:
+        return False
+    members = organization.memberships.filter(user=person)
+    return members.exclude(user__in=with_second_factor()).exists()
+
+
+def with_second_factor() -> QuerySet:
+    """Return whose accounts have an authenticator app, a security key or a passkey, by number."""
+    kinds = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+    return Authenticator.objects.filter(type__in=kinds).values("user")
+
+
 def is_locked_for(key: APIKey, permission: Permission) -> bool:
     """Say whether a staff lock keeps who may not lift it from using this permission on the key."""
     # Revoking only narrows, so no lock stands in its way.
@@ -183,6 +242,19 @@ def reach_needed(key: APIKey, obj: Model) -> Reach:
     if owner_id == key.owner_id:
         return Reach.OWN
     return Reach.SHARED if owner_id is None else Reach.ORGANIZATION
+
+
+def has_owner(model: type[Model]) -> bool:
+    """Say whether rows of the model belong to persons, so that a grant may reach some of them."""
+    return model in _OWNER
+
+
+def holds(held: frozenset[str], permission: Permission, model: type[Model]) -> bool:
+    """Say whether a key that holds these scopes has the permission on all of its organization's.
+
+    That is all rows of the model which belong to the organization.
+    """
+    return bool(held & scopes_granting(permission, _full_reach(model)))
 
 
 def held_scopes(actor: Actor, organization: Organization) -> frozenset[str]:
@@ -214,25 +286,42 @@ def _rule(actor: Actor, permission: Permission, model: type[Model]) -> Q:
         return rule & Q(organization__isnull=False)
     if model is Membership and permission in _DECIDED_BY_OWNERS:
         return rule & (Q(is_owner=False) | _reach(actor, Permission.OWN_ORGANIZATION, model))
+    if model is ApprovalRequest and permission is Permission.APPROVE_APPROVALREQUEST:
+        return rule & _asked_by_others(actor)
     return rule
+
+
+def _asked_by_others(actor: Actor) -> Q:
+    """Select the requests on which the actor is a second person."""
+    match actor:
+        case APIKey():
+            # One that acts for nobody may be in the hands of whoever asked.
+            return _NO_ROW if actor.owner_id is None else ~Q(requester=actor.owner_id)
+        case User():
+            return ~Q(requester=actor)
+    return _EVERY_ROW
 
 
 def _is_somebody(actor: Actor) -> bool:
     return bool(actor.is_authenticated and getattr(actor, "is_active", True))
 
 
-def _reach(actor: Actor, permission: Permission, model: type[Model]) -> Q:
+def _reach(
+    actor: Actor, permission: Permission, model: type[Model], full: Reach | None = None
+) -> Q:
+    """Select the rows on which the actor has the permission; `full` is the reach for all."""
+    full = full or _full_reach(model)
     match actor:
         case Operator():
             return _EVERY_ROW
         case APIKey():
-            return _reach_of_key(actor, permission, model)
+            return _reach_of_key(actor, permission, model, full)
         case User():
-            return _reach_of_person(actor, permission, model)
+            return _reach_of_person(actor, permission, model, full)
     return _NO_ROW  # anonymous
 
 
-def _reach_of_person(person: User, permission: Permission, model: type[Model]) -> Q:
+def _reach_of_person(person: User, permission: Permission, model: type[Model], full: Reach) -> Q:
     if not person.is_active:
         return _NO_ROW
     memberships = Membership.objects.filter(user=person)
@@ -242,7 +331,7 @@ def _reach_of_person(person: User, permission: Permission, model: type[Model]) -
         return _EVERY_ROW
     if permission in OWNER_PERMISSIONS:
         return _in_organizations(model, memberships.filter(is_owner=True))
-    rule = _in_organizations(model, _granting(memberships, permission, _full_reach(model)))
+    rule = _in_organizations(model, _granting(memberships, permission, full))
     if model in _OWNER:
         own = _in_organizations(model, _granting(memberships, permission, Reach.OWN))
         shared = _in_organizations(model, _granting(memberships, permission, Reach.SHARED))
@@ -250,10 +339,10 @@ def _reach_of_person(person: User, permission: Permission, model: type[Model]) -
     return rule
 
 
-def _reach_of_key(key: APIKey, permission: Permission, model: type[Model]) -> Q:
+def _reach_of_key(key: APIKey, permission: Permission, model: type[Model], full: Reach) -> Q:
     held = held_scopes(key, key.organization)
     inside = Q(**{_ORGANIZATION[model]: key.organization_id})
-    if held & scopes_granting(permission, _full_reach(model)):
+    if held & scopes_granting(permission, full):
         return inside
     if model not in _OWNER:
         return _NO_ROW
@@ -267,7 +356,7 @@ def _reach_of_key(key: APIKey, permission: Permission, model: type[Model]) -> Q:
 
 def _full_reach(model: type[Model]) -> Reach:
     # Where rows have no owner, a grant of one's own things reaches them all.
-    return Reach.ORGANIZATION if model in _OWNER else Reach.OWN
+    return Reach.ORGANIZATION if model in _OWNER or model in _OF_EVERY_KEY else Reach.OWN
 
 
 def _granting(memberships: QuerySet, permission: Permission, reach: Reach) -> QuerySet:
@@ -284,23 +373,33 @@ def _held_by(actor: Actor, organization: Organization) -> Q:
         case APIKey():
             return Q(code__in=_scopes_of_key(actor, organization))
         case User() if actor.is_active and not actor.is_superuser:
-            return _held_by_member(actor, organization)
+            return held_by_member(actor, organization)
         case Operator() | User() if _is_somebody(actor):
             return _EVERY_ROW
     return _NO_ROW
 
 
-def _held_by_member(person: User, organization: Organization) -> Q:
-    memberships = organization.memberships.filter(user=person)
-    of_role = Scope.objects.filter(roles__memberships__in=memberships)
+def held_by_member(person: Any, organization: Any) -> Q:
+    """Select, of the scopes available to an organization, those that a member holds there.
+
+    Both may be an OuterRef, to ask about the people of a query's rows.
+    """
+    memberships = Membership.objects.filter(
+        user=_inside(person), organization=_inside(organization)
+    )
+    of_role = memberships.filter(role__scopes=OuterRef("pk"))
     # Who manages an organization holds the scopes that it defines.
-    manages = Exists(memberships.filter(role__scopes__code=BuiltInScope.MANAGE))
-    return Q(pk__in=of_role.values("pk")) | Q(manages, organization=organization)
+    manages = memberships.filter(role__scopes__code=BuiltInScope.MANAGE)
+    return Q(Exists(of_role)) | Q(Exists(manages), organization=organization)
+
+
+def _inside(value: Any) -> Any:
+    return OuterRef(value) if isinstance(value, OuterRef) else value
 
 
 def _scopes_of_member(person: User, organization: Organization) -> frozenset[str]:
     available = Scope.objects.available_to(organization)
-    return _codes(available.filter(_held_by_member(person, organization)))
+    return _codes(available.filter(held_by_member(person, organization)))
 
 
 def _scopes_of_key(key: APIKey, organization: Organization) -> frozenset[str]:

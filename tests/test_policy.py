@@ -3,6 +3,8 @@
 The expectations are written out by hand; nothing here is computed from roles.py.
 """
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
@@ -12,10 +14,13 @@ from keys import policy, services, snapshots
 from keys.models import (
     AllowedIP,
     APIKey,
+    ApprovalRequest,
     AuditEvent,
     Decision,
+    Invitation,
     KeySecret,
     KeyUsage,
+    LeakReport,
     Membership,
     MinuteBucket,
     Organization,
@@ -25,6 +30,8 @@ from keys.models import (
     ServerAddress,
     UsageBucket,
     User,
+    Webhook,
+    WebhookDelivery,
     Workspace,
 )
 from keys.networks import parse_address
@@ -111,6 +118,11 @@ delete_membership    membership           x     x     .   .      .      .     x 
 delete_membership    owners_membership    x     .     .   .      .      .     x    .    x      .     .      .     .     .      .      .      .
 delete_membership    other_membership     .     .     .   .      x      .     x    .    x      .     .      .     .     .      .      .      .
 
+view_invitation      invitation           x     x     .   .      .      x     x    .    x      .     .      x     .     .      .      .      .
+view_invitation      other_invitation     .     .     .   .      x      x     x    .    x      .     .      .     .     .      x      .      .
+delete_invitation    invitation           x     x     .   .      .      .     x    .    x      .     .      x     .     .      .      .      .
+delete_invitation    other_invitation     .     .     .   .      x      .     x    .    x      .     .      .     .     .      x      .      .
+
 view_apikey          own_key              x     x     x   .      .      x     x    .    x      x     x      x     .     .      .      .      .
 view_apikey          colleagues_key       x     x     .   .      .      x     x    .    x      .     .      x     .     .      .      .      .
 view_apikey          shared_key           x     x     .   .      .      x     x    .    x      .     .      x     x     .      .      .      .
@@ -143,8 +155,27 @@ lock_apikey          shared_key           .     .     .   .      .      x     x 
 lock_apikey          acme                 .     .     .   .      .      x     x    .    x      .     .      .     .     .      .      .      .
 lock_apikey          other                .     .     .   .      .      x     x    .    x      .     .      .     .     .      .      .      .
 
+view_approvalrequest    own_request         x     x     x   .      .      x     x    .    x      x     x      x     .     .      .      .      .
+view_approvalrequest    colleagues_request  x     x     .   .      .      x     x    .    x      .     .      x     .     .      .      .      .
+view_approvalrequest    other_request       .     .     .   .      x      x     x    .    x      .     .      .     .     .      x      .      .
+change_approvalrequest  own_request         .     .     x   .      .      .     x    .    x      x     .      .     .     .      .      .      .
+change_approvalrequest  colleagues_request  .     x     .   .      .      .     x    .    x      .     .      .     .     .      .      .      .
+change_approvalrequest  other_request       .     .     .   .      x      .     x    .    x      .     .      .     .     .      x      .      .
+approve_approvalrequest own_request         x     x     .   .      .      .     x    .    x      .     .      .     .     .      .      .      .
+approve_approvalrequest colleagues_request  x     .     .   .      .      .     x    .    x      .     .      .     .     .      .      .      .
+approve_approvalrequest other_request       .     .     .   .      .      .     x    .    x      .     .      .     .     .      .      .      .
+
 view_auditevent      audit_event          x     x     .   .      .      x     x    .    x      .     .      x     .     .      .      .      .
 view_auditevent      other_audit_event    .     .     .   .      x      x     x    .    x      .     .      .     .     .      x      .      .
+
+view_webhook         webhook              x     x     .   .      .      x     x    .    x      .     .      x     .     .      .      .      .
+view_webhook         other_webhook        .     .     .   .      x      x     x    .    x      .     .      .     .     .      x      .      .
+change_webhook       webhook              x     x     .   .      .      .     x    .    x      .     .      x     .     .      .      .      .
+change_webhook       other_webhook        .     .     .   .      x      .     x    .    x      .     .      .     .     .      x      .      .
+view_webhook         delivery             x     x     .   .      .      x     x    .    x      .     .      x     .     .      .      .      .
+view_apikey          leak                 x     x     x   .      .      x     x    .    x      x     x      x     .     .      .      .      .
+view_apikey          colleagues_leak      x     x     .   .      .      x     x    .    x      .     .      x     .     .      .      .      .
+change_apikey        leak                 x     x     x   .      .      .     x    .    x      x     .      x     .     .      .      .      .
 
 view_organization    server_address       x     x     x   x      .      x     x    .    x      x     x      x     x     .      .      .      x
 change_organization  server_address       x     x     .   .      .      .     x    .    x      .     .      x     .     .      .      .      .
@@ -170,6 +201,7 @@ PARTS_OF_A_KEY = (
     Decision,
     KeySecret,
     KeyUsage,
+    LeakReport,
     MinuteBucket,
     ScopeUse,
     UsageBucket,
@@ -195,6 +227,19 @@ def cast(owner, admin, developer, viewer, stranger, staff, superuser, acme, othe
         "k.othr": _issue(stranger, other, ["READ", "MANAGE"], allowed_ips=["192.0.2.0/24"]),
     }
     colleagues_key = _issue(admin, acme, ["READ"], allowed_ips=["198.51.100.0/24"])
+    for name, person, organization in (
+        ("own_request", developer, acme),
+        ("colleagues_request", admin, acme),
+        ("other_request", stranger, other),
+    ):
+        objects[name] = ApprovalRequest.objects.create(
+            organization=organization,
+            requester=person,
+            kind="issue",
+            terms={"name": "Wanted"},
+            reason="For the night run.",
+            ends_at=timezone.now() + timedelta(days=1),
+        )
     removed = join(acme, make_person("removed@acme.example"), "admin")
     keys["k.gone"] = _issue(removed.user, acme, all_five)
     services.remove_member(actor=owner, membership=removed)
@@ -220,6 +265,11 @@ def cast(owner, admin, developer, viewer, stranger, staff, superuser, acme, othe
         "totals": keys["k.dev"].totals,
         "colleagues_totals": colleagues_key.totals,
     }
+    objects["delivery"] = services.test_webhook(actor=owner, webhook=objects["webhook"])
+    for name, key in (("leak", keys["k.dev"]), ("colleagues_leak", colleagues_key)):
+        objects[name] = LeakReport.objects.create(
+            organization=acme, key=key, label=key.label, reported_at=timezone.now(), action="notify"
+        )
     for key in (*keys.values(), colleagues_key):
         services.verify_key(secret=key.secret, address=parse_address("203.0.113.1"))
         ScopeUse.objects.create(key=key, code="READ", last_used_at=timezone.now())
@@ -266,6 +316,15 @@ def _furnish(objects, prefix, organization, owner) -> None:
     objects[f"{prefix}server_address"] = services.add_server_address(
         actor=owner, organization=organization, network="203.0.113.0/24"
     )
+    [objects[f"{prefix}invitation"]] = services.invite(
+        actor=owner,
+        organization=organization,
+        emails=["newcomer@acme.example"],
+        role=objects[f"{prefix}role"],
+    )
+    objects[f"{prefix}webhook"], _secret = services.create_webhook(
+        actor=owner, organization=organization, url="https://example.com/"
+    )
     objects[f"{prefix}membership"] = organization.memberships.get(user=owner)
     objects[f"{prefix}audit_event"] = organization.audit_events.first()
 
@@ -298,8 +357,12 @@ EVERY_MODEL = (
     Scope,
     Role,
     Membership,
+    Invitation,
     ServerAddress,
     AuditEvent,
+    ApprovalRequest,
+    Webhook,
+    WebhookDelivery,
     APIKey,
     *PARTS_OF_A_KEY,
 )
@@ -360,6 +423,8 @@ def test_a_key_never_leaves_its_organization(cast):
 def _path(model) -> str:
     if model is Organization:
         return "pk"
+    if model is WebhookDelivery:
+        return "webhook__organization"
     return "key__organization" if model in PARTS_OF_A_KEY else "organization"
 
 

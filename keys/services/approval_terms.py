@@ -1,0 +1,123 @@
+"""What somebody asks for, as it is kept until somebody else agrees: plain JSON, and back."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+
+from keys.models import Organization, Role, Scope, User, Workspace
+
+# Arguments of issue_key and update_key that may be asked for.
+_PLAIN = frozenset(
+    {
+        "name",
+        "slug",
+        "description",
+        "dialect",
+        "disabled",
+        "limit_reset",
+        "include_byok_in_limit",
+        "assign_server_ips",
+        "external_user",
+    }
+)
+_MOMENTS = frozenset({"not_before", "expires_at"})
+_ROWS = {"role": Role, "workspace": Workspace, "owner": User}
+_LISTS = frozenset({"scopes", "allowed_ips", "rate_limits"})
+NAMES = _PLAIN | _MOMENTS | _ROWS.keys() | _LISTS | {"limit"}
+# What is noted beside the arguments: the scopes of the role when it was approved, and those of
+# the key when more was asked for it.
+ROLE_SCOPES = "role_scopes"
+SCOPES_BEFORE = "scopes_before"
+NOTES = frozenset({ROLE_SCOPES, SCOPES_BEFORE})
+
+
+def pack(terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of issue_key or update_key as plain JSON."""
+    unknown = terms.keys() - NAMES
+    if unknown:
+        raise TypeError(f"Nobody asks for {', '.join(sorted(unknown))}.")
+    return {name: _plain(value) for name, value in terms.items()}
+
+
+def unpack(organization: Organization, packed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments again. Raises ValidationError by field for rows that are gone."""
+    return {
+        name: _value(organization, name, value)
+        for name, value in packed.items()
+        if name not in NOTES
+    }
+
+
+def scopes_of(organization: Organization, packed: Mapping[str, Any]) -> set[str]:
+    """Return the scopes that a key would have by these terms; of a change, if it says so."""
+    if packed.get("role") is not None:
+        role = _row(organization, "role", packed["role"])
+        return {scope.code for scope in role.scopes.all()}
+    return set(packed.get("scopes") or ())
+
+
+def settle(organization: Organization, packed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return terms as they are approved: what their role gives now is what was agreed to.
+
+    Raises ValidationError when the role is gone.
+    """
+    if packed.get("role") is None:
+        return dict(packed)
+    return {**packed, ROLE_SCOPES: sorted(scopes_of(organization, packed))}
+
+
+def agreed_scopes(settled: Mapping[str, Any]) -> set[str]:
+    """Return the scopes that were approved."""
+    return {*(settled.get("scopes") or ()), *(settled.get(ROLE_SCOPES) or ())}
+
+
+def end_of(packed: Mapping[str, Any]) -> datetime | None:
+    """Return until when a key would live by these terms; None: for good, or as it does."""
+    end = packed.get("expires_at")
+    return parse_datetime(end) if end is not None else None
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Role() | User():
+            return value.pk
+        case Workspace():
+            return str(value.pk)
+        case Scope():
+            return value.code
+        case datetime():
+            return value.isoformat()
+        case Decimal():
+            return f"{value:f}"
+        case Mapping():
+            return {name: _plain(inner) for name, inner in value.items()}
+        case str() | bool() | int() | None:
+            return value
+    return [_plain(each) for each in value]
+
+
+def _value(organization: Organization, name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name in _ROWS:
+        return _row(organization, name, value)
+    if name in _MOMENTS:
+        return parse_datetime(value)
+    return Decimal(value) if name == "limit" else value
+
+
+def _row(organization: Organization, name: str, pk: Any) -> Any:
+    available = {
+        "role": Role.objects.available_to(organization),
+        "workspace": Workspace.objects.filter(organization=organization),
+        "owner": User.objects.all(),
+    }[name]
+    row = available.filter(pk=pk).first()
+    if row is None:
+        raise ValidationError({name: _("Somebody deleted this meanwhile.")})
+    return row
