@@ -3,9 +3,12 @@
 from typing import Any
 
 from allauth.account import forms as account
+from allauth.core import context
 from allauth.mfa.base import forms as mfa
 from django import forms
 from django.utils.translation import gettext_lazy as _
+
+from keys.views.invitations import invitation_of
 
 _LABELS = {
     "oldpassword": _("Current password"),
@@ -37,6 +40,16 @@ class SignInForm(_OwnWords, account.LoginForm):
 class SignUpForm(_OwnWords, account.SignupForm):
     labels = {"password1": _("Password"), "password2": _("Password, again")}
     focused = "email"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Who was invited opens an account for that address, which the link has confirmed.
+        invitation = invitation_of(context.request)
+        if invitation is not None:
+            self.fields["email"].disabled = True
+            self.initial["email"] = invitation.email
+            self.fields["email"].widget.attrs.pop("autofocus")
+            self.fields["password1"].widget.attrs["autofocus"] = True
 
 
 class AddEmailForm(_OwnWords, account.AddEmailForm):

@@ -5,11 +5,20 @@ import re
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
-from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from allauth.mfa.totp.internal.auth import (
+    TOTP,
+    format_hotp_value,
+    generate_totp_secret,
+    hotp_value,
+    yield_hotp_counters_from_time,
+)
 from django.core import mail
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
+from keys import policy
+from keys.models import AuditEvent
 from portal import errors
 from tests.conftest import PASSWORD
 
@@ -85,7 +94,8 @@ class TestWords:
 
 class TestForgottenPassword:
     def link(self) -> str:
-        return re.search(r"http://testserver(/\S+)", mail.outbox[-1].body)[1]
+        found = (re.search(r"http://testserver(/\S+)", sent.body) for sent in mail.outbox)
+        return [match for match in found if match][-1][1]
 
     def test_a_link_sets_a_new_password_once(self, client, owner):
         client.post(reverse("account_reset_password"), {"email": owner.email})
@@ -98,6 +108,7 @@ class TestForgottenPassword:
         done = client.post(form.redirect_chain[-1][0], passwords, follow=True)
 
         assert heading(done) == "Your password is set"
+        assert mail.outbox[-1].to == [owner.email]
         owner.refresh_from_db()
         assert owner.check_password(NEW_PASSWORD)
         again = client.get(self.link(), follow=True)
@@ -146,6 +157,29 @@ def test_a_page_that_broke_names_the_request(rf):
     assert "0123456789abcdef" in response.text
 
 
+def test_while_the_database_is_away_everybody_is_told_to_come_back(
+    client, owner, acme, manage_key, monkeypatch
+):
+    client.force_login(owner)
+    client.raise_request_exception = False
+
+    def fail(*args):
+        raise OperationalError("The database went away.")
+
+    monkeypatch.setattr(policy, "visible", fail)
+    page = client.get(reverse("keys:list", args=[acme.slug]))
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
+    assert "503" in page.text
+    for path, member in [
+        ("/v1/api-keys", "message"),
+        ("/api/v1/keys", "error"),
+        ("/v3/account/apiKey", "errorMessage"),
+    ]:
+        answer = client.get(path, headers={"Authorization": f"Bearer {manage_key.secret}"})
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert member in answer.json()
+
+
 def test_refusal_says_once_that_the_role_does_not_allow_it(client, viewer, acme):
     client.force_login(viewer)
     page = client.get(reverse("keys:create", args=[acme.slug]))
@@ -169,3 +203,45 @@ class TestSecrets:
         for response in (set_up, listed):
             assert "no-store" in response["Cache-Control"]
             assert "Content-Encoding" not in response
+
+
+class TestTrace:
+    """What happens to an account is recorded, its person is told, and other sessions end."""
+
+    def sign_in(self, person, password=PASSWORD) -> Client:
+        client = Client()
+        client.post(reverse("account_login"), {"login": person.email, "password": password})
+        return client
+
+    def actions(self) -> list[str]:
+        events = AuditEvent.objects.filter(action__startswith="user.")
+        return list(events.order_by("pk").values_list("action", flat=True))
+
+    def test_sign_ins_and_failed_ones_are_in_the_trail(self, owner):
+        self.sign_in(owner, "not this one")
+        self.sign_in(owner)
+        assert self.actions() == ["user.sign_in_failed", "user.signed_in"]
+        assert AuditEvent.objects.first().address == "127.0.0.1"
+
+    def test_a_guess_at_nobody_leaves_nothing(self, db, client):
+        client.post(reverse("account_login"), {"login": "no@body.example", "password": "x"})
+        assert self.actions() == []
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_second_factor_ends_other_sessions_and_its_person_is_told(self, owner):
+        here, elsewhere = self.sign_in(owner), self.sign_in(owner)
+        here.post(reverse("account_reauthenticate"), {"password": PASSWORD})
+        secret = here.get(reverse("mfa_activate_totp")).context["form"].secret
+        code = format_hotp_value(hotp_value(secret, next(iter(yield_hotp_counters_from_time()))))
+        here.post(reverse("mfa_activate_totp"), {"code": code})
+        assert "user.second_factor_added" in self.actions()
+        assert here.get(reverse("mfa_index")).status_code == 200
+        assert elsewhere.get(reverse("mfa_index")).status_code == 302
+        assert {address for sent in mail.outbox for address in sent.to} == {owner.email}
+
+    def test_a_new_password_ends_other_sessions_and_its_person_is_told(self, owner):
+        here, elsewhere = self.sign_in(owner), self.sign_in(owner)
+        typed = {"oldpassword": PASSWORD, "password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
+        here.post(reverse("account_change_password"), typed)
+        assert elsewhere.get(reverse("mfa_index")).status_code == 302
+        assert "password" in mail.outbox[-1].subject.lower()

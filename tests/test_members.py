@@ -3,7 +3,7 @@
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
-from keys import services
+from keys import policy, services
 from keys.models import Membership, Role
 from keys.networks import parse_address
 from keys.verification import Code
@@ -103,6 +103,56 @@ def test_a_member_of_two_organizations_is_two_things(acme, other, stranger, owne
     join(acme, stranger, "readonly")
     with pytest.raises(PermissionDenied):
         services.remove_member(actor=stranger, membership=member(acme, owner))
+
+
+class TestTransfer:
+    """An owner hands over what they are, as one act."""
+
+    def test_makes_another_the_owner_and_oneself_none(self, acme, owner, developer):
+        services.transfer_ownership(actor=owner, membership=member(acme, developer))
+        assert [row.user for row in acme.memberships.filter(is_owner=True)] == [developer]
+        assert member(acme, developer).role == role("developer")
+        assert acme.audit_events.filter(action="membership.updated").count() == 2
+
+    @pytest.mark.parametrize("name", ["admin", "developer", "stranger", "staff", "superuser"])
+    def test_is_for_owners_only(self, acme, owner, viewer, name, request):
+        actor = request.getfixturevalue(name)
+        with pytest.raises(PermissionDenied):
+            services.transfer_ownership(actor=actor, membership=member(acme, viewer))
+        assert [row.user for row in acme.memberships.filter(is_owner=True)] == [owner]
+
+    def test_is_not_to_oneself_nor_to_who_cannot_sign_in(self, acme, owner, viewer):
+        services.update_person(actor=policy.OPERATOR, person=viewer, is_active=False)
+        for person in (owner, viewer):
+            with pytest.raises(ValidationError, match="another member who can sign in"):
+                services.transfer_ownership(actor=owner, membership=member(acme, person))
+        assert member(acme, owner).is_owner
+
+
+class TestKeysOfWhoIsGone:
+    """They stop, and stay stopped until somebody decides otherwise."""
+
+    def test_do_not_come_back_with_the_person(self, acme, owner, developer, key):
+        [stopped] = services.remove_member(actor=owner, membership=member(acme, developer))
+        assert stopped == key
+        ask = {"secret": key.secret, "address": parse_address("192.0.2.7")}
+        assert services.verify_key(**ask).code is Code.OWNER_GONE
+        join(acme, developer, "developer")
+        assert services.verify_key(**ask).code is Code.DISABLED
+        services.enable_key(actor=owner, key=key)
+        assert services.verify_key(**ask).code is Code.VALID
+
+    def test_say_in_the_trail_why_they_stopped(self, acme, developer, key, read_only_key):
+        services.disable_key(actor=developer, key=read_only_key)
+        services.leave_organization(actor=developer, organization=acme)
+        event = acme.audit_events.get(action="apikey.disabled", object_id=str(key.pk))
+        assert event.changes["reason"] == "its owner left"
+        assert acme.audit_events.filter(action="apikey.disabled").count() == 2
+
+    def test_and_those_of_colleagues_go_on(self, acme, owner, developer, manage_key):
+        services.remove_member(actor=owner, membership=member(acme, developer))
+        verdict = services.verify_key(secret=manage_key.secret, address=parse_address("192.0.2.7"))
+        assert verdict.code is Code.VALID
 
 
 class TestLeaving:

@@ -1,7 +1,6 @@
 """The page of members, and what it changes."""
 
 import pytest
-from allauth.account.models import EmailAddress
 from django.urls import reverse
 from django.utils import timezone
 
@@ -63,7 +62,7 @@ class TestTheList:
         text = client.get(page("members")).text
         assert "owner@acme.example" in text
         assert "Leave…" in text
-        for hidden in ("Edit<", "Remove…", "Add member"):
+        for hidden in ("Edit<", "Remove…", "Send invitations"):
             assert hidden not in text
 
     def test_asks_equally_often_however_many_there_are_and_finds_them(
@@ -77,7 +76,7 @@ class TestTheList:
             Membership(organization=acme, user=person, role=role("readonly")) for person in people
         )
         client.force_login(admin)
-        with django_assert_max_num_queries(12):
+        with django_assert_max_num_queries(13):
             text = client.get(page("members")).text
         assert "Page 1 of 2" in text
         found = client.get(page("members"), {"search": "pat p17@"}).text
@@ -88,61 +87,66 @@ class TestTheList:
         assert client.get(page("members"), {"search": "x\x00"}).status_code == 200
 
 
-class TestAdding:
-    """Somebody who has an account."""
+class TestInviting:
+    """People are asked by mail; that is the only way to join."""
 
-    def test_an_admin_adds_somebody_by_their_address(self, client, admin, acme, stranger):
+    def test_an_admin_invites_several_people_at_once(self, client, admin, acme):
         client.force_login(admin)
         reply = client.post(
             page("members"),
-            {"email": "Stranger@Other.example", "role": role("readonly").pk},
+            {
+                "emails": "New@Other.example, x@y.example\nnew@other.example",
+                "role": role("admin").pk,
+            },
             follow=True,
         )
-        assert "is now a member, as readonly." in reply.text
-        assert member(acme, stranger).role == role("readonly")
+        assert "2 invitations are on their way." in reply.text
+        assert {each.email for each in acme.invitations.all()} == {
+            "New@Other.example",
+            "x@y.example",
+        }
+        assert "x@y.example" in reply.text
 
-    def test_who_cannot_be_told_apart_gets_one_answer(self, client, admin, acme, stranger, staff):
-        """No account, one switched off, an address that nobody confirmed."""
-        EmailAddress.objects.filter(user=stranger).update(verified=False)
-        User.objects.filter(pk=staff.pk).update(is_active=False)
+    def test_who_has_an_account_and_who_has_none_get_one_answer(
+        self, client, admin, acme, stranger
+    ):
         client.force_login(admin)
-        answers = {
+        answers = [
             client.post(
-                page("members"), {"email": email, "role": role("readonly").pk}
-            ).context["form"].errors["email"][0]
-            for email in ("nobody@nowhere.example", stranger.email, staff.email)
-        }  # fmt: skip
-        assert len(answers) == 1
-        assert "Staff of this installation create accounts" in answers.pop()
+                page("members"), {"emails": email, "role": role("readonly").pk}, follow=True
+            ).text.count("1 invitation is on its way.")
+            for email in ("nobody@nowhere.example", stranger.email)
+        ]
+        assert answers == [1, 1]
         assert acme.memberships.count() == 2
 
     @pytest.mark.parametrize(
         ("typed", "problem"),
         [
-            ({"email": "no address"}, "Enter a valid email address"),
-            ({"email": "viewer@acme.example"}, "This person is a member already."),
-            ({"email": "stranger@other.example", "role": ""}, "required"),
-            ({"email": "stranger@other.example", "role": "999"}, "not one of the available"),
+            ({"emails": "no-address a@b.example"}, "No email address: no-address."),
+            ({"emails": "viewer@acme.example"}, "A member already: viewer@acme.example."),
+            ({"emails": "a@b.example", "role": ""}, "required"),
+            ({"emails": "a@b.example", "role": "999"}, "not one of the available"),
+            ({"emails": " ".join(f"p{n}@b.example" for n in range(51))}, "at most 50 people"),
         ],
     )
     def test_what_is_wrong_is_named_and_what_was_typed_stays(
-        self, client, admin, acme, viewer, stranger, typed, problem
+        self, client, admin, acme, viewer, typed, problem
     ):
         client.force_login(admin)
         reply = client.post(page("members"), {"role": role("developer").pk, **typed})
         assert problem in reply.text
-        assert reply.context["form"]["email"].value() == typed["email"]
-        assert not acme.memberships.filter(user=stranger).exists()
+        assert reply.context["form"]["emails"].value() == typed["emails"]
+        assert not acme.invitations.exists()
 
-    def test_only_an_owner_makes_an_owner(self, client, admin, owner, acme, stranger):
-        typed = {"email": stranger.email, "role": role("readonly").pk, "is_owner": "on"}
+    def test_only_an_owner_invites_an_owner(self, client, admin, owner, acme):
+        typed = {"emails": "a@b.example", "role": role("readonly").pk, "is_owner": "on"}
         client.force_login(admin)
         client.post(page("members"), typed)
-        assert not member(acme, stranger).is_owner
-        services.remove_member(actor=owner, membership=member(acme, stranger))
+        assert not acme.invitations.get().is_owner
         client.force_login(owner)
         client.post(page("members"), typed)
-        assert member(acme, stranger).is_owner
+        assert acme.invitations.get().is_owner
 
     def test_nobody_gives_a_role_with_scopes_that_they_do_not_hold(
         self, client, acme, owner, stranger
@@ -158,9 +162,30 @@ class TestAdding:
         services.update_member(actor=owner, membership=join(acme, person, "readonly"), role=keeper)
         client.force_login(person)
         assert ">developer</option>" not in client.get(page("members")).text
-        typed = {"email": stranger.email, "role": role("developer").pk}
+        typed = {"emails": stranger.email, "role": role("developer").pk}
         assert "not one of the available" in client.post(page("members"), typed).text
-        assert not acme.memberships.filter(user=stranger).exists()
+        assert not acme.invitations.exists()
+
+    def test_one_that_nobody_answered_is_sent_again_or_taken_back(self, client, admin, acme):
+        [invited] = services.invite(
+            actor=admin, organization=acme, emails=["a@b.example"], role=role("readonly")
+        )
+        client.force_login(admin)
+        reply = client.post(page("invitation-resend", invited.pk), follow=True)
+        assert "a@b.example has a new link" in reply.text
+        assert acme.invitations.get().token_digest != invited.token_digest
+        reply = client.post(page("invitation-revoke", invited.pk), follow=True)
+        assert "The invitation of a@b.example was taken back." in reply.text
+        assert "<td" in reply.text
+        assert "Take back" not in reply.text
+        assert client.post(page("invitation-revoke", invited.pk)).status_code == 404
+
+    def test_a_viewer_does_not_see_who_is_invited(self, client, admin, viewer, acme):
+        services.invite(
+            actor=admin, organization=acme, emails=["a@b.example"], role=role("readonly")
+        )
+        client.force_login(viewer)
+        assert "a@b.example" not in client.get(page("members")).text
 
 
 class TestChanging:
@@ -214,6 +239,17 @@ class TestChanging:
         assert member(acme, owner).role == role("admin")
 
 
+class TestHandingOverOwnership:
+    def test_is_asked_about_and_done_in_one_step(self, client, acme, owner, admin):
+        client.force_login(owner)
+        transfer = page("member-transfer", member(acme, admin).pk)
+        assert "cannot take it back" in client.get(transfer).text
+        reply = client.post(transfer, follow=True)
+        assert "admin@acme.example is an owner now; you are none any more." in reply.text
+        assert [row.user for row in acme.memberships.filter(is_owner=True)] == [admin]
+        assert client.get(transfer).status_code == 403
+
+
 class TestRemoving:
     """The membership ends; the page says first what stops."""
 
@@ -225,6 +261,7 @@ class TestRemoving:
         assert "Backend" in text
         reply = client.post(remove, follow=True)
         assert "developer@acme.example is no longer a member." in reply.text
+        assert "Stopped: Backend." in reply.text
         verdict = services.verify_key(secret=key.secret, address=parse_address("192.0.2.7"))
         assert verdict.code is Code.OWNER_GONE
         assert client.post(remove).status_code == 404

@@ -1,9 +1,9 @@
 """Who belongs to an organization, in which role."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from allauth.account.models import EmailAddress
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -27,17 +27,14 @@ class MemberFinder(forms.Form):
     )
 
 
-class AddMemberForm(ServiceForm):
-    """Somebody who has an account, to be made a member."""
+class InviteForm(ServiceForm):
+    """Addresses of people who shall be asked to join, and as what."""
 
-    # That somebody is a member already is said of their address.
-    shown_at = {"user": "email"}
-
-    email = forms.EmailField(
-        label=gettext_lazy("Email address"),
-        max_length=254,
-        help_text=gettext_lazy("Of an account here, confirmed by its person."),
-        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+    emails = forms.CharField(
+        label=gettext_lazy("Email addresses"),
+        max_length=20_000,
+        help_text=gettext_lazy("One in each line, or with commas between them."),
+        widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off", "spellcheck": "false"}),
     )
     role = forms.ModelChoiceField(
         label=gettext_lazy("Role"),
@@ -46,7 +43,7 @@ class AddMemberForm(ServiceForm):
         help_text=gettext_lazy("You can give roles whose scopes you hold."),
     )
     is_owner = forms.BooleanField(
-        label=gettext_lazy("Make them an owner too"),
+        label=gettext_lazy("Make them owners too"),
         required=False,
         help_text=gettext_lazy("Owners decide who else is an owner, and whether they stay."),
     )
@@ -57,35 +54,32 @@ class AddMemberForm(ServiceForm):
         if not policy.allows(actor, Permission.OWN_ORGANIZATION, organization):
             del self.fields["is_owner"]
 
-    def clean_email(self) -> str:
-        """Find the account, as `self.person`.
-
-        One answer for no account, one that is switched off, and one whose address nobody
-        confirmed: the last could be anybody's.
-        """
-        email = self.cleaned_data["email"]
-        confirmed = EmailAddress.objects.filter(
-            email__iexact=email, verified=True, user__is_active=True
-        )
-        address = confirmed.select_related("user").first()
-        if address is None:
+    def clean_emails(self) -> list[str]:
+        """Return the addresses, each once; name those that are none."""
+        found = [each for each in re.split(r"[\s,;]+", self.cleaned_data["emails"]) if each]
+        wrong = [each for each in found if not _is_address(each)]
+        if wrong:
             raise ValidationError(
-                _(
-                    "No account with this address, confirmed, is here. Staff of this installation "
-                    "create accounts; once the person has signed in, add them."
-                )
+                _("No email address: %(texts)s.") % {"texts": ", ".join(wrong[:5])}
             )
-        self.person = address.user
-        return email
+        return list({each.lower(): each for each in reversed(found)}.values())[::-1]
 
     def values(self) -> dict[str, Any]:
-        """Return what was typed, as `add_member` takes it."""
+        """Return what was typed, as `invite` takes it."""
         cleaned = self.cleaned_data
         return {
-            "user": self.person,
+            "emails": cleaned["emails"],
             "role": cleaned["role"],
             "is_owner": cleaned.get("is_owner", False),
         }
+
+
+def _is_address(text: str) -> bool:
+    try:
+        forms.EmailField(max_length=254).clean(text)
+    except ValidationError:
+        return False
+    return True
 
 
 class MemberForm(AgreedForm):

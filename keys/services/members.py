@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from keys import policy
-from keys.models import Membership, Organization, Role, User
+from keys import generations, policy
+from keys.models import APIKey, ApprovalRequest, Membership, Organization, Role, User
 from keys.policy import Actor
 from keys.roles import Permission
-from keys.services import audit, rows
+from keys.services import audit, enforcing, rows
 from keys.services.grants import refuse_beyond
 from keys.services.validation import save, validate
 
@@ -28,29 +28,76 @@ def add_member(
     Raises PermissionDenied, also when the actor lacks a scope of the role;
     ValidationError by field.
     """
+    with transaction.atomic():
+        role = hold_role(role)
+        refuse_membership_beyond(actor, organization, role, is_owner=is_owner)
+        return join(actor=actor, organization=organization, user=user, role=role, is_owner=is_owner)
+
+
+def hold_role(role: Role, *others: Role) -> Role:
+    """Keep a role until the transaction ends, and return it as it now is.
+
+    What it gives is asked of that: somebody may have been changing it. `others` are kept too.
+    Raises ValidationError when one is gone already.
+    """
+    rows.hold("role", [role, *others])
+    return Role.objects.get(pk=role.pk)
+
+
+def refuse_membership_beyond(
+    actor: Actor, organization: Organization, role: Role, *, is_owner: bool
+) -> None:
+    """Raise unless the actor may make somebody a member in this role, or an owner.
+
+    PermissionDenied; ValidationError for a role of another organization, and for one that it
+    takes two people to give.
+    """
     policy.require(actor, Permission.ADD_MEMBERSHIP, organization)
     _refuse_role_beyond(actor, organization, role)
+    enforcing.refuse_joining_with(actor, organization, role)
     if is_owner:
         policy.require(actor, Permission.OWN_ORGANIZATION, organization)
+
+
+def join(
+    *,
+    actor: Actor,
+    organization: Organization,
+    user: User,
+    role: Role,
+    is_owner: bool,
+    **more: str,
+) -> Membership:
+    """Write a membership that somebody was allowed to give. Inside of a transaction.
+
+    `more` is what the audit trail says beside the membership.
+    Raises ValidationError by field.
+    """
     membership = Membership(organization=organization, user=user, role=role, is_owner=is_owner)
     validate(membership)
-    with transaction.atomic():
-        rows.hold("role", [role])
-        save(membership)
-        audit.record(
-            actor=actor,
-            action="membership.created",
-            obj=membership,
-            organization=organization,
-            changes=_describe(membership),
-        )
+    generations.note_organization(organization.pk)
+    save(membership)
+    audit.record(
+        actor=actor,
+        action="membership.created",
+        obj=membership,
+        organization=organization,
+        changes={**_describe(membership), **more},
+    )
     return membership
 
 
-def update_member(*, actor: Actor, membership: Membership, **changes: Any) -> Membership:
+def update_member(
+    *,
+    actor: Actor,
+    membership: Membership,
+    approval: ApprovalRequest | None = None,
+    **changes: Any,
+) -> Membership:
     """Change a member's `role` or `is_owner`.
 
-    Raises PermissionDenied; ValidationError when the last owner would be lost.
+    Raises PermissionDenied; ApprovalRequiredError where it takes an `approval`; ValidationError
+    when the last owner would be lost.
     """
     unknown = changes.keys() - {"role", "is_owner"}
     if unknown:
@@ -59,9 +106,10 @@ def update_member(*, actor: Actor, membership: Membership, **changes: Any) -> Me
         membership = _open(actor, membership, Permission.CHANGE_MEMBERSHIP)
         before = _describe(membership)
         if "role" in changes:
-            _refuse_role_beyond(actor, membership.organization, changes["role"])
-            rows.hold("role", [changes["role"]])
-            membership.role = changes["role"]
+            role = hold_role(changes["role"], membership.role)
+            _refuse_role_beyond(actor, membership.organization, role)
+            enforcing.require_second_person(actor, membership, role, approval=approval)
+            membership.role = role
         if changes.get("is_owner", membership.is_owner) != membership.is_owner:
             policy.require(actor, Permission.OWN_ORGANIZATION, membership.organization)
             _refuse_ownerless(membership)
@@ -83,24 +131,43 @@ def update_member(*, actor: Actor, membership: Membership, **changes: Any) -> Me
     return membership
 
 
-def remove_member(*, actor: Actor, membership: Membership) -> None:
-    """End a membership; the person's keys stop working at their next use.
+def transfer_ownership(*, actor: User, membership: Membership) -> Membership:
+    """Make another member the owner in one's own stead; the roles of both stay.
 
-    Raises PermissionDenied; ValidationError when the last owner would be lost.
+    Raises PermissionDenied for who owns nothing there; ValidationError when it is oneself or
+    somebody who cannot sign in.
     """
     with transaction.atomic():
-        _end(actor, _open(actor, membership, Permission.DELETE_MEMBERSHIP))
+        own = _open(actor, membership, Permission.CHANGE_MEMBERSHIP).organization.memberships
+        mine = own.filter(user=actor, is_owner=True).first()
+        if mine is None:
+            raise PermissionDenied(_("You own nothing here that you could hand over."))
+        if mine == membership or not membership.user.is_active:
+            raise ValidationError(_("Choose another member who can sign in."))
+        given = update_member(actor=actor, membership=membership, is_owner=True)
+        update_member(actor=actor, membership=mine, is_owner=False)
+    return given
 
 
-def leave_organization(*, actor: User, organization: Organization) -> None:
-    """End one's own membership; one's keys there stop working at their next use.
+def remove_member(*, actor: Actor, membership: Membership) -> list[APIKey]:
+    """End a membership; return the person's keys that stopped by it, at their next use.
+
+    They are disabled too: whoever is added again does not have them back by that. Raises
+    PermissionDenied; ValidationError when the last owner would be lost.
+    """
+    with transaction.atomic():
+        return _end(actor, _open(actor, membership, Permission.DELETE_MEMBERSHIP))
+
+
+def leave_organization(*, actor: User, organization: Organization) -> list[APIKey]:
+    """End one's own membership; return one's keys that stopped by it, as `remove_member`.
 
     Raises PermissionDenied for who is no member; ValidationError for the last owner.
     """
     policy.require(actor, Permission.LEAVE_ORGANIZATION, organization)
     with transaction.atomic():
         rows.lock(organization)
-        _end(actor, organization.memberships.select_for_update().get(user=actor))
+        return _end(actor, organization.memberships.select_for_update().get(user=actor))
 
 
 def reason_to_keep_owner(membership: Membership) -> str:
@@ -111,8 +178,9 @@ def reason_to_keep_owner(membership: Membership) -> str:
     return ""
 
 
-def _end(actor: Actor, membership: Membership) -> None:
+def _end(actor: Actor, membership: Membership) -> list[APIKey]:
     _refuse_ownerless(membership)
+    stopped = _stop_keys(actor, membership)
     audit.record(
         actor=actor,
         action="membership.deleted",
@@ -121,6 +189,29 @@ def _end(actor: Actor, membership: Membership) -> None:
         changes=_describe(membership),
     )
     membership.delete()
+    return stopped
+
+
+def _stop_keys(actor: Actor, membership: Membership) -> list[APIKey]:
+    """Disable the keys that a person owns in an organization, and return them.
+
+    By a column that can be undone key by key, by whoever may: that is the decision which being
+    a member again is not. It is the organization's act, so a staff lock stands in no way.
+    """
+    keys = membership.organization.api_keys.live().filter(owner=membership.user, disabled=False)
+    stopped = list(keys.select_for_update(no_key=True).order_by("pk"))
+    for key in stopped:
+        generations.note_key(key.pk)
+        key.disabled = True
+        key.save(update_fields=["disabled", "updated_at"])
+        audit.record(
+            actor=actor,
+            action="apikey.disabled",
+            obj=key,
+            organization=membership.organization,
+            changes={"disabled": [False, True], "reason": "its owner left"},
+        )
+    return stopped
 
 
 def _open(actor: Actor, membership: Membership, permission: Permission) -> Membership:

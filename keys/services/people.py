@@ -65,6 +65,13 @@ def note_password_change(*, actor: Actor, person: User) -> None:
     audit.record(actor=actor, action="user.password_changed", obj=person, organization=None)
 
 
+def note_account_event(*, person: User, action: str, **changes: Any) -> None:
+    """Record what happened to somebody's own account: `user.<action>`, such as a sign-in."""
+    audit.record(
+        actor=person, action=f"user.{action}", obj=person, organization=None, changes=changes
+    )
+
+
 def _require_superuser(actor: Actor) -> None:
     if not policy.has_every_right(actor):
         raise PermissionDenied(_("Only superusers manage accounts."))

@@ -1,5 +1,7 @@
 """The people of an organization: who they are, in which role, and until when."""
 
+from collections.abc import Callable
+
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, Q, QuerySet
@@ -8,14 +10,16 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from keys import effects, policy, services
-from keys.forms.people import AddMemberForm, MemberFinder, MemberForm
-from keys.models import Membership
+from keys.forms.people import InviteForm, MemberFinder, MemberForm
+from keys.models import APIKey, Invitation, Membership
 from keys.models.counting import BoundedCount
 from keys.roles import Permission
+from keys.services.enforcing import ApprovalRequiredError
 from keys.views.base import (
     OrganizationRequest,
     in_organization,
@@ -32,15 +36,13 @@ ROWS_SHOWN = 25
 @require_http_methods(["GET", "HEAD", "POST"])
 @in_organization
 def members(request: OrganizationRequest) -> HttpResponse:
-    """Who belongs to the organization; add somebody who has an account."""
+    """Who belongs to the organization and who is invited; invite people by their addresses."""
     if request.method == "POST":
         policy.require(request.user, Permission.ADD_MEMBERSHIP, request.organization)
-    form = AddMemberForm(
-        request.POST or None, actor=request.user, organization=request.organization
-    )
+    form = InviteForm(request.POST or None, actor=request.user, organization=request.organization)
     if form.is_valid():
         try:
-            added = services.add_member(
+            invited = services.invite(
                 actor=request.user, organization=request.organization, **form.values()
             )
         except ValidationError as problems:
@@ -48,8 +50,12 @@ def members(request: OrganizationRequest) -> HttpResponse:
         else:
             messages.success(
                 request,
-                _("%(who)s is now a member, as %(role)s.")
-                % {"who": added.user.display_name, "role": added.role.name},
+                ngettext(
+                    "%(count)d invitation is on its way.",
+                    "%(count)d invitations are on their way.",
+                    len(invited),
+                )
+                % {"count": len(invited)},
             )
             return redirect("keys:members", request.organization.slug)
     finder = MemberFinder(request.GET)
@@ -59,6 +65,8 @@ def members(request: OrganizationRequest) -> HttpResponse:
         "finder": finder,
         "search": search,
         "query": query_without(request, without=("page",)),
+        "invitations": _invitations(request),
+        "now": timezone.now(),
         "page": take_numbered(_listed(request, search), request.GET.get("page"), ROWS_SHOWN),
     }
     return render_page(request, "keys/members.html", context)
@@ -75,6 +83,9 @@ def member_edit(request: OrganizationRequest, member_id: int) -> HttpResponse:
     if form.is_valid() and _is_agreed(request, form, membership):
         try:
             services.update_member(actor=request.user, membership=membership, **form.changes())
+        except ApprovalRequiredError:
+            role = form.changes()["role"]
+            return redirect("keys:role-ask", request.organization.slug, membership.pk, role.pk)
         except ValidationError as problems:
             form.add_problems(problems)
         else:
@@ -119,6 +130,24 @@ def leave(request: OrganizationRequest) -> HttpResponse:
     )
 
 
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@in_organization
+def member_transfer(request: OrganizationRequest, member_id: int) -> HttpResponse:
+    """Hand one's ownership to another member, having said what that means."""
+    membership = _get_member(request, member_id)
+    policy.require(request.user, Permission.OWN_ORGANIZATION, request.organization)
+    return confirm_deletion(
+        request,
+        "keys/member_transfer.html",
+        {"membership": membership, "is_self": membership.user == request.user},
+        delete=lambda: services.transfer_ownership(actor=request.user, membership=membership),
+        done=_("%(who)s is an owner now; you are none any more.")
+        % {"who": membership.user.display_name},
+        back=reverse("keys:members", args=[request.organization.slug]),
+    )
+
+
 def _memberships(request: OrganizationRequest) -> QuerySet[Membership]:
     rows = policy.visible(request.user, request.organization.memberships.all())
     return rows.select_related("user", "role", "organization")
@@ -141,6 +170,11 @@ def _listed(request: OrganizationRequest, search: str) -> QuerySet[Membership]:
     return rows.annotate(live_keys=BoundedCount(keys)).order_by("-is_owner", "user__email")
 
 
+def _invitations(request: OrganizationRequest) -> QuerySet[Invitation]:
+    rows = policy.visible(request.user, request.organization.invitations.unanswered())
+    return rows.select_related("role", "invited_by", "invited_by_key")
+
+
 def _get_member(request: OrganizationRequest, member_id: int) -> Membership:
     rows = _memberships(request).prefetch_related("role__scopes")
     return get_object_or_404(rows, pk=member_id)
@@ -156,7 +190,13 @@ def _is_agreed(request: OrganizationRequest, form: MemberForm, membership: Membe
     return form.is_agreed(change, "role")
 
 
-def _confirm_end(request: OrganizationRequest, membership: Membership, **deleting) -> HttpResponse:
+def _confirm_end(
+    request: OrganizationRequest,
+    membership: Membership,
+    *,
+    delete: Callable[[], list[APIKey]],
+    done: str,
+) -> HttpResponse:
     context = {
         "membership": membership,
         "is_self": membership.user == request.user,
@@ -171,8 +211,22 @@ def _confirm_end(request: OrganizationRequest, membership: Membership, **deletin
         context,
         back=reverse("keys:members", args=[request.organization.slug]),
         then=reverse("keys:home") if membership.user == request.user else "",
-        **deleting,
+        delete=lambda: _tell_stopped(request, delete()),
+        done=done,
     )
+
+
+def _tell_stopped(request: OrganizationRequest, stopped: list[APIKey]) -> None:
+    """Say which keys stopped by what was just done: the first, and how many there are besides."""
+    if not stopped:
+        return
+    names = ", ".join(key.name for key in stopped[: effects.NAMES_SHOWN])
+    more = len(stopped) - effects.NAMES_SHOWN
+    if more > 0:
+        text = _("Stopped: %(names)s and %(more)d more.") % {"names": names, "more": more}
+    else:
+        text = _("Stopped: %(names)s.") % {"names": names}
+    messages.warning(request, text)
 
 
 def _to_members(request: OrganizationRequest, membership: Membership) -> HttpResponse:

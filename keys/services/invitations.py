@@ -1,0 +1,230 @@
+"""Ask people by mail to join an organization.
+
+The mail's link holds a token that is stored nowhere; whoever has it is taken for who reads the
+mail of that address. It is good once, for some days, and only for an account with that address.
+So it opens no door for whom it was passed on to when there is such an account; when there is
+none, they can open it, as a link that confirms an address always does. Who invited must still
+be allowed to when it is accepted.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from keys import policy, secrets
+from keys.models import APIKey, Invitation, Membership, Organization, Role, User
+from keys.models.keys import Status
+from keys.policy import Actor
+from keys.roles import Permission
+from keys.services import audit, rows
+from keys.services.mailing import send_mail
+from keys.services.members import hold_role, join, refuse_membership_beyond
+from keys.services.validation import save, validate
+
+# So many at a time, and so many of one organization that nobody answered: it sends mail to
+# whom it likes, and is no means to flood them.
+MAX_AT_ONCE = 50
+MAX_UNANSWERED = 500
+
+
+def invite(
+    *,
+    actor: Actor,
+    organization: Organization,
+    emails: Iterable[str],
+    role: Role,
+    is_owner: bool = False,
+) -> list[Invitation]:
+    """Ask the people of these addresses to join in this role; an address asked before is again.
+
+    Whether somebody has an account makes no difference to be seen. Raises PermissionDenied,
+    also when the actor lacks a scope of the role; ValidationError by field.
+    """
+    policy.require(actor, Permission.ADD_MEMBERSHIP, organization)
+    wanted = {email.lower(): email for email in emails}
+    with transaction.atomic():
+        # Two who invite the same address meet here.
+        organization = rows.lock(organization)
+        unanswered = organization.invitations.unanswered().select_related("role")
+        known = {each.email.lower(): each for each in unanswered if each.email.lower() in wanted}
+        role = hold_role(role, *(each.role for each in known.values()))
+        refuse_membership_beyond(actor, organization, role, is_owner=is_owner)
+        _refuse_members(organization, wanted)
+        _refuse_many(organization, wanted)
+        return [
+            _send(
+                actor,
+                known.get(lowered) or Invitation(organization=organization, email=email),
+                role=role,
+                is_owner=is_owner,
+            )
+            for lowered, email in wanted.items()
+        ]
+
+
+def resend_invitation(*, actor: Actor, invitation: Invitation) -> Invitation:
+    """Ask again: a new link for as long as the first one had; the old one is dead.
+
+    From then on it is the actor's invitation. Raises as `invite`.
+    """
+    with transaction.atomic():
+        invitation = _open(invitation)
+        refuse_membership_beyond(
+            actor, invitation.organization, invitation.role, is_owner=invitation.is_owner
+        )
+        return _send(actor, invitation, role=invitation.role, is_owner=invitation.is_owner)
+
+
+def revoke_invitation(*, actor: Actor, invitation: Invitation) -> None:
+    """Take an invitation back. Raises PermissionDenied; Invitation.DoesNotExist if answered."""
+    policy.require(actor, Permission.DELETE_INVITATION, invitation)
+    with transaction.atomic():
+        invitation = _open(invitation)
+        invitation.revoked_at = timezone.now()
+        invitation.save(update_fields=["revoked_at"])
+        audit.record(
+            actor=actor,
+            action="invitation.revoked",
+            obj=invitation,
+            organization=invitation.organization,
+        )
+
+
+def find_invitation(*, token: str) -> Invitation | None:
+    """Return the invitation of which this is the link's token, if it can be accepted now."""
+    found = Invitation.objects.open_at(timezone.now())
+    return found.filter(token_digest=secrets.digest_link_token(token)).first()
+
+
+def accept_invitation(*, actor: User, invitation: Invitation) -> Membership:
+    """Become a member, as an invitation says.
+
+    Raises PermissionDenied for who has not confirmed its address; ValidationError when it was
+    answered, is too old, who invited may no longer do so, or the actor is a member already.
+    """
+    if not has_address(actor, invitation.email):
+        raise PermissionDenied(_("This invitation is for another address."))
+    with transaction.atomic():
+        invitation = _lock(invitation)
+        reason = reason_against_invitation(invitation)
+        if reason:
+            raise ValidationError(reason)
+        membership = join(
+            actor=actor,
+            organization=invitation.organization,
+            user=actor,
+            role=invitation.role,
+            is_owner=invitation.is_owner,
+            invited_by=invitation.inviter,
+        )
+        invitation.accepted_at, invitation.accepted_by = timezone.now(), actor
+        invitation.save(update_fields=["accepted_at", "accepted_by"])
+    return membership
+
+
+def reason_against_invitation(invitation: Invitation) -> str:
+    """Return why an invitation cannot be accepted now; empty when it can."""
+    if not invitation.is_open_at(timezone.now()):
+        return _("This invitation was used, taken back, or is too old. Ask for a new one.")
+    try:
+        _refuse_void(invitation)
+    except (PermissionDenied, ValidationError):
+        return _("Who invited you may no longer do so. Ask somebody else of the organization.")
+    return ""
+
+
+def has_address(person: User, email: str) -> bool:
+    """Say whether the person confirmed that this is an address of theirs."""
+    return EmailAddress.objects.filter(user=person, email__iexact=email, verified=True).exists()
+
+
+def _refuse_void(invitation: Invitation) -> None:
+    """Raise unless who invited could do it now: they may have left, or hold less than then."""
+    inviter: Actor = invitation.invited_by or invitation.invited_by_key or policy.OPERATOR
+    if isinstance(inviter, APIKey) and inviter.status is not Status.ACTIVE:
+        raise PermissionDenied
+    refuse_membership_beyond(
+        inviter, invitation.organization, invitation.role, is_owner=invitation.is_owner
+    )
+
+
+def _send(actor: Actor, invitation: Invitation, *, role: Role, is_owner: bool) -> Invitation:
+    """Write an invitation of this actor with a new token, and mail that."""
+    is_new = invitation.pk is None
+    token, now = secrets.generate_link_token(), timezone.now()
+    invitation.role, invitation.is_owner = role, is_owner
+    invitation.token_digest = secrets.digest_link_token(token)
+    invitation.invited_by = actor if isinstance(actor, User) else None
+    invitation.invited_by_key = actor if isinstance(actor, APIKey) else None
+    invitation.expires_at = now + timedelta(seconds=settings.INVITATION_SECONDS)
+    invitation.sent_at = None
+    validate(invitation)
+    save(invitation)
+    audit.record(
+        actor=actor,
+        action="invitation.sent" if is_new else "invitation.sent_again",
+        obj=invitation,
+        organization=invitation.organization,
+        changes={"role": str(role), "is_owner": is_owner, "expires_at": invitation.expires_at},
+    )
+    send_mail(
+        to=invitation.email,
+        template="invitation",
+        context={
+            "invitation": invitation,
+            "organization": invitation.organization,
+            "url": f"{settings.PUBLIC_URL}{reverse('keys:invitation-link', args=[token])}",
+        },
+        then=lambda: _note_sent(invitation, timezone.now()),
+    )
+    return invitation
+
+
+def _note_sent(invitation: Invitation, now: datetime) -> None:
+    same = Invitation.objects.filter(pk=invitation.pk, token_digest=invitation.token_digest)
+    same.update(sent_at=now)
+
+
+def _open(invitation: Invitation) -> Invitation:
+    invitation = _lock(invitation)
+    if invitation.accepted_at or invitation.revoked_at:
+        raise Invitation.DoesNotExist
+    return invitation
+
+
+def _lock(invitation: Invitation) -> Invitation:
+    # In the order in which `invite` takes them; and whoever deletes a role has that before they
+    # take its invitations along.
+    rows.lock(invitation.organization)
+    rows_of = Invitation.objects.select_related("organization", "role")
+    with suppress(ValidationError):  # its role is gone, and so is it
+        rows.hold("role", [rows_of.get(pk=invitation.pk).role])
+    return rows_of.select_for_update(no_key=True, of=("self",)).get(pk=invitation.pk)
+
+
+def _refuse_members(organization: Organization, wanted: dict[str, Any]) -> None:
+    # By the address that members see of each other; another one of theirs is not told.
+    members = organization.memberships.values_list("user__email", flat=True)
+    present = sorted(email for email in members if email.lower() in wanted)
+    if present:
+        raise ValidationError(
+            {"emails": _("A member already: %(emails)s.") % {"emails": ", ".join(present)}}
+        )
+
+
+def _refuse_many(organization: Organization, wanted: dict[str, Any]) -> None:
+    if len(wanted) > MAX_AT_ONCE:
+        problem = _("Invite at most %(max)d people at a time.") % {"max": MAX_AT_ONCE}
+        raise ValidationError({"emails": problem})
+    if organization.invitations.unanswered().count() + len(wanted) > MAX_UNANSWERED:
+        problem = _("Too many invitations are unanswered; revoke some first.")
+        raise ValidationError({"emails": problem})

@@ -1,0 +1,107 @@
+"""Joining an organization by the link of a mail, and what becomes of such mails."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from keys import policy, services
+from keys.models import Invitation
+from keys.roles import Permission
+from keys.views.base import OrganizationRequest, in_organization
+
+_SESSION_KEY = "invitation"
+
+
+def invitation_of(request: HttpRequest) -> Invitation | None:
+    """Return the invitation whose link this browser followed, if it can be accepted now."""
+    digest = request.session.get(_SESSION_KEY)
+    if digest is None:
+        return None
+    found = Invitation.objects.open_at(timezone.now()).select_related(
+        "organization", "role", "invited_by", "invited_by_key"
+    )
+    return found.filter(token_digest=digest).first()
+
+
+@never_cache
+@login_not_required
+@require_http_methods(["GET", "HEAD"])
+def invitation_link(request: HttpRequest, token: str) -> HttpResponse:
+    """Remember whose link was followed, and go to where the address holds no token.
+
+    Kept is the digest of the token, so that neither the session nor a later page's address can
+    be used in its stead, and a link that was replaced is dead where it was followed before, too.
+    Nothing is accepted: mail scanners follow links too.
+    """
+    invitation = services.find_invitation(token=token)
+    if invitation is None:
+        request.session.pop(_SESSION_KEY, None)
+    else:
+        request.session[_SESSION_KEY] = invitation.token_digest
+    return redirect("keys:invitation")
+
+
+@never_cache
+@login_not_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def invitation(request: HttpRequest) -> HttpResponse:
+    """Who invites to what; accept it, sign in or open an account first."""
+    invited = invitation_of(request)
+    if invited is None:
+        return render(request, "keys/invitation_void.html")
+    context = {
+        "invitation": invited,
+        "reason": services.reason_against_invitation(invited),
+        "is_theirs": request.user.is_authenticated
+        and services.has_address(request.user, invited.email),
+    }
+    if request.method != "POST" or not request.user.is_authenticated:
+        return render(request, "keys/invitation.html", context)
+    try:
+        services.accept_invitation(actor=request.user, invitation=invited)
+    except (PermissionDenied, ValidationError) as problem:
+        reason = " ".join(getattr(problem, "messages", [str(problem)]))
+        return render(request, "keys/invitation.html", {**context, "reason": reason})
+    del request.session[_SESSION_KEY]
+    messages.success(request, _("Welcome to %(name)s.") % {"name": invited.organization.name})
+    return redirect("keys:overview", invited.organization.slug)
+
+
+@require_POST
+@in_organization
+def invitation_resend(request: OrganizationRequest, invitation_id: int) -> HttpResponse:
+    """Send the mail of an invitation again, with a new link."""
+    invited = _get(request, invitation_id)
+    try:
+        services.resend_invitation(actor=request.user, invitation=invited)
+    except ValidationError as problems:
+        messages.error(request, " ".join(problems.messages))
+    else:
+        messages.success(
+            request, _("%(email)s has a new link; the old one is dead.") % {"email": invited.email}
+        )
+    return redirect("keys:members", request.organization.slug)
+
+
+@require_POST
+@in_organization
+def invitation_revoke(request: OrganizationRequest, invitation_id: int) -> HttpResponse:
+    """Take an invitation back."""
+    invited = _get(request, invitation_id)
+    services.revoke_invitation(actor=request.user, invitation=invited)
+    messages.success(
+        request, _("The invitation of %(email)s was taken back.") % {"email": invited.email}
+    )
+    return redirect("keys:members", request.organization.slug)
+
+
+def _get(request: OrganizationRequest, invitation_id: int) -> Invitation:
+    policy.require(request.user, Permission.ADD_MEMBERSHIP, request.organization)
+    rows = policy.visible(request.user, request.organization.invitations.unanswered())
+    return get_object_or_404(rows.select_related("organization", "role"), pk=invitation_id)

@@ -1,0 +1,294 @@
+"""Joining an organization by the link of a mail: once, in time, by whom it was sent to."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from allauth.account.models import EmailAddress
+from django.core import mail
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.mail.backends.locmem import EmailBackend
+from django.urls import reverse
+from django.utils import timezone
+
+from keys import policy, services
+from keys.models import Invitation, Membership, Role, Scope, User
+from tests.conftest import PASSWORD, join, make_person
+
+HERE = reverse("keys:invitation")
+NEWCOMER = "newcomer@acme.example"
+
+
+def role(name: str) -> Role:
+    return Role.objects.get(organization=None, name=name)
+
+
+@pytest.fixture
+def invite(acme, owner, django_capture_on_commit_callbacks):
+    """Invite somebody as the mail server takes it; return the path of the link."""
+
+    def call(email=NEWCOMER, actor=owner, name="developer", **fields) -> str:
+        with django_capture_on_commit_callbacks(execute=True):
+            services.invite(
+                actor=actor, organization=acme, emails=[email], role=role(name), **fields
+            )
+        return link()
+
+    return call
+
+
+def link() -> str:
+    return re.search(r"http://127.0.0.1:8000(/\S+)", mail.outbox[-1].body)[1]
+
+
+def sign_up(client, **typed):
+    passwords = {"password1": PASSWORD, "password2": PASSWORD}
+    return client.post(f"{reverse('account_signup')}?next={HERE}", passwords | typed, follow=True)
+
+
+class TestTheMail:
+    def test_says_who_invites_to_what_until_when_as_text_and_as_a_page(self, invite, owner):
+        path = invite()
+        [sent] = mail.outbox
+        assert sent.to == [NEWCOMER]
+        assert sent.subject == "[Keyhaven] Invitation to Acme"
+        [(page, kind)] = sent.alternatives
+        assert kind == "text/html"
+        for body in (sent.body, page):
+            assert "owner@acme.example invites you to Acme at Keyhaven, as developer." in body
+            assert f"http://127.0.0.1:8000{path}" in body
+            assert NEWCOMER in body
+        assert Invitation.objects.get().sent_at
+
+    def test_its_token_is_nowhere_in_the_database(self, invite, acme):
+        token = invite().rstrip("/").rpartition("/")[2]
+        row = Invitation.objects.values().get()
+        assert len(token) == 43
+        assert token not in str(row)
+        assert token not in str(list(acme.audit_events.values()))
+
+    def test_when_the_mail_server_is_down_the_page_says_so(
+        self, invite, client, owner, acme, monkeypatch, caplog, django_capture_on_commit_callbacks
+    ):
+        def refuse(self, messages):
+            raise ConnectionRefusedError
+
+        monkeypatch.setattr(EmailBackend, "send_messages", refuse)
+        with django_capture_on_commit_callbacks(execute=True):
+            services.invite(
+                actor=owner, organization=acme, emails=[NEWCOMER], role=role("readonly")
+            )
+        assert "The mail invitation was not sent: ConnectionRefusedError." in caplog.text
+        client.force_login(owner)
+        text = client.get(reverse("keys:members", args=["acme"])).text
+        assert "The mail server has not taken the mail." in text
+
+
+class TestTheLink:
+    def test_leads_to_a_page_whose_address_and_session_hold_no_token(self, client, invite):
+        path = invite()
+        token = path.rstrip("/").rpartition("/")[2]
+        reply = client.get(path)
+        assert reply["Location"] == HERE
+        assert "no-store" in reply["Cache-Control"]
+        page = client.get(HERE)
+        assert "Join Acme" in page.text
+        assert token not in page.text
+        assert token not in str(dict(client.session))
+        assert not Membership.objects.filter(user__email=NEWCOMER).exists()
+
+    def test_of_a_mail_that_was_answered_taken_back_replaced_or_too_old_is_dead(
+        self, client, invite, owner
+    ):
+        first = invite()
+        second = invite()
+        assert first != second
+        dead = [first, "/accounts/invitation/nothing/"]
+        services.revoke_invitation(actor=owner, invitation=Invitation.objects.get())
+        dead.append(second)
+        dead.append(invite())
+        Invitation.objects.filter(revoked_at=None).update(expires_at=timezone.now())
+        for path in dead:
+            reply = client.get(path, follow=True)
+            assert reply.status_code == 200
+            assert "This invitation does not work any more" in reply.text
+
+    def test_that_dies_while_its_page_is_open_joins_nobody(self, client, invite, stranger):
+        client.get(invite(stranger.email))
+        client.force_login(stranger)
+        Invitation.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+        reply = client.post(HERE, follow=True)
+        assert "This invitation does not work any more" in reply.text
+        assert not Membership.objects.filter(user=stranger, organization__slug="acme").exists()
+
+
+class TestSomebodyNew:
+    """Opens an account through the link, although nobody may sign up."""
+
+    def test_opens_an_account_that_counts_as_confirmed_and_joins(self, client, invite, acme):
+        assert "lets nobody sign up" in client.get(reverse("account_signup")).text
+        client.get(invite())
+        reply = sign_up(client)
+        assert "Join Acme" in reply.text
+        person = User.objects.get(email=NEWCOMER)
+        assert EmailAddress.objects.get(user=person).verified
+        assert not acme.memberships.filter(user=person).exists()
+        reply = client.post(HERE, follow=True)
+        assert "Welcome to Acme." in reply.text
+        assert acme.memberships.get(user=person).role.name == "developer"
+        event = acme.audit_events.first()
+        assert (event.action, event.actor_user) == ("membership.created", person)
+        assert event.changes["invited_by"] == "owner@acme.example"
+        assert len(mail.outbox) == 1
+
+    def test_opens_none_for_another_address(self, client, invite):
+        client.get(invite())
+        sign_up(client, email="other@acme.example")
+        assert not User.objects.filter(email="other@acme.example").exists()
+        assert User.objects.filter(email=NEWCOMER).exists()
+
+    def test_opens_none_once_the_invitation_is_taken_back(self, client, invite, owner):
+        client.get(invite())
+        services.revoke_invitation(actor=owner, invitation=Invitation.objects.get())
+        assert "lets nobody sign up" in sign_up(client).text
+        assert not User.objects.filter(email=NEWCOMER).exists()
+
+    def test_opens_none_where_a_link_was_followed_that_a_new_mail_replaced(
+        self, client, invite, owner
+    ):
+        client.get(invite())
+        services.resend_invitation(actor=owner, invitation=Invitation.objects.get())
+        assert "does not work any more" in client.get(HERE).text
+        assert "lets nobody sign up" in sign_up(client).text
+        assert not User.objects.filter(email=NEWCOMER).exists()
+
+
+class TestSomebodyWithAnAccount:
+    def test_signs_in_on_the_way_and_accepts_once(self, client, invite, acme, stranger):
+        path = invite("STRANGER@other.example")
+        client.get(path)
+        client.post(
+            f"{reverse('account_login')}?next={HERE}",
+            {"login": stranger.email, "password": PASSWORD},
+        )
+        assert "Welcome to Acme." in client.post(HERE, follow=True).text
+        assert acme.memberships.filter(user=stranger).exists()
+        assert "does not work any more" in client.get(path, follow=True).text
+
+    def test_of_another_address_is_told_so_and_does_not_join(self, client, invite, acme, stranger):
+        client.get(invite())
+        client.force_login(stranger)
+        assert "You are signed in as stranger@other.example" in client.get(HERE).text
+        reply = client.post(HERE)
+        assert "This invitation is for another address." in reply.text
+        assert not acme.memberships.filter(user=stranger).exists()
+
+    def test_who_never_confirmed_the_address_does_not_join(self, invite, acme, stranger):
+        """Anybody can claim an address."""
+        invite(stranger.email)
+        EmailAddress.objects.update(verified=False)
+        with pytest.raises(PermissionDenied):
+            services.accept_invitation(actor=stranger, invitation=acme.invitations.get())
+
+    def test_who_is_a_member_already_is_told_so(self, client, invite, acme, stranger):
+        client.get(invite(stranger.email))
+        join(acme, stranger, "readonly")
+        client.force_login(stranger)
+        assert "This person is a member already." in client.post(HERE).text
+
+
+class TestWhoInvites:
+    """Gives nothing that they do not hold, neither then nor when it is accepted."""
+
+    def test_gives_no_role_beyond_their_own(self, acme, owner):
+        keeper = services.create_role(
+            actor=owner,
+            organization=acme,
+            name="keeper",
+            scopes=Scope.objects.filter(code__in=["READ", "MANAGE"]),
+        )
+        membership = join(acme, make_person("keeper@acme.example"), "readonly")
+        services.update_member(actor=owner, membership=membership, role=keeper)
+        for refused in ({"role": role("admin")}, {"role": keeper, "is_owner": True}):
+            with pytest.raises(PermissionDenied):
+                services.invite(
+                    actor=membership.user, organization=acme, emails=[NEWCOMER], **refused
+                )
+        assert not acme.invitations.exists()
+
+    @pytest.mark.parametrize("name", ["developer", "viewer", "stranger", "staff"])
+    def test_must_manage_people(self, acme, owner, name, request):
+        actor = request.getfixturevalue(name)
+        [invitation] = services.invite(
+            actor=owner, organization=acme, emails=[NEWCOMER], role=role("readonly")
+        )
+        for attempt in (
+            lambda: services.invite(
+                actor=actor, organization=acme, emails=["a@b.example"], role=role("readonly")
+            ),
+            lambda: services.resend_invitation(actor=actor, invitation=invitation),
+            lambda: services.revoke_invitation(actor=actor, invitation=invitation),
+        ):
+            with pytest.raises(PermissionDenied):
+                attempt()
+
+    @pytest.mark.parametrize("fate", ["removed", "narrowed", "switched off"])
+    def test_may_no_longer_and_the_invitation_is_void(
+        self, client, invite, acme, owner, admin, stranger, fate
+    ):
+        client.get(invite(stranger.email, actor=admin))
+        membership = acme.memberships.get(user=admin)
+        if fate == "removed":
+            services.remove_member(actor=owner, membership=membership)
+        elif fate == "narrowed":
+            services.update_member(actor=owner, membership=membership, role=role("developer"))
+        else:
+            services.update_person(actor=policy.OPERATOR, person=admin, is_active=False)
+        client.force_login(stranger)
+        assert "Who invited you may no longer do so." in client.get(HERE).text
+        assert "Who invited you may no longer do so." in client.post(HERE).text
+        assert not acme.memberships.filter(user=stranger).exists()
+
+    def test_was_an_owner_and_is_none_now(self, invite, acme, owner, admin, stranger):
+        services.update_member(
+            actor=owner, membership=acme.memberships.get(user=admin), is_owner=True
+        )
+        invite(stranger.email, actor=admin, is_owner=True)
+        services.update_member(
+            actor=owner, membership=acme.memberships.get(user=admin), is_owner=False
+        )
+        with pytest.raises(ValidationError, match="no longer"):
+            services.accept_invitation(actor=stranger, invitation=acme.invitations.get())
+        services.resend_invitation(actor=owner, invitation=acme.invitations.get())
+        joined = services.accept_invitation(actor=stranger, invitation=acme.invitations.get())
+        assert joined.is_owner
+
+    def test_was_a_key_that_is_revoked_now(self, invite, acme, owner, manage_key, stranger):
+        invite(stranger.email, actor=manage_key)
+        services.revoke_key(actor=owner, key=manage_key)
+        with pytest.raises(ValidationError, match="no longer"):
+            services.accept_invitation(actor=stranger, invitation=acme.invitations.get())
+
+    def test_by_another_organization_reaches_nothing_here(self, invite, acme, other, stranger):
+        invite()
+        with pytest.raises(PermissionDenied):
+            services.revoke_invitation(actor=stranger, invitation=acme.invitations.get())
+
+
+def test_a_role_that_somebody_is_invited_to_can_be_deleted_and_takes_the_invitation_along(
+    acme, owner
+):
+    clerk = services.create_role(actor=owner, organization=acme, name="clerk")
+    services.invite(actor=owner, organization=acme, emails=[NEWCOMER], role=clerk)
+    services.delete_role(actor=owner, role=clerk)
+    assert not acme.invitations.exists()
+
+
+def test_staff_read_invitations_and_change_none(as_staff, invite, acme):
+    invite()
+    listed = as_staff.get("/admin/keys/invitation/")
+    assert NEWCOMER in listed.text
+    shown = as_staff.get(f"/admin/keys/invitation/{acme.invitations.get().pk}/change/")
+    assert NEWCOMER in shown.text
+    assert 'name="_save"' not in shown.text
+    assert acme.invitations.get().token_digest not in shown.text
