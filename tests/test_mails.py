@@ -1,0 +1,283 @@
+"""What people are told by mail: written with the change, sent by the worker, once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from smtplib import SMTPRecipientsRefused, SMTPServerDisconnected
+
+import pytest
+import time_machine
+from django.core import mail
+from django.core.mail.backends.locmem import EmailBackend
+from django.db import connection, transaction
+from django.utils import timezone
+
+from keys import policy, services
+from keys.models import Message
+from keys.models.messages import Kind
+from keys.rules import RoleTerms
+from keys.services import mails
+from tests.conftest import join, make_person
+
+NOW = timezone.now()
+
+
+class Broken(EmailBackend):
+    """A mail server that is away."""
+
+    def open(self):
+        raise SMTPServerDisconnected
+
+
+class Choosy(EmailBackend):
+    """A mail server that takes no mail for one address."""
+
+    def send_messages(self, messages):
+        if any("developer@" in each.to[0] for each in messages):
+            raise SMTPRecipientsRefused({})
+        return super().send_messages(messages)
+
+
+def later(**length):
+    return time_machine.travel(timezone.now() + timedelta(**length), tick=False)
+
+
+def send_all() -> list:
+    """Send what is due once all that is gathered is."""
+    mail.outbox.clear()
+    with later(minutes=10):
+        mails.send_due()
+    return mail.outbox
+
+
+def kinds(person) -> list[str]:
+    return list(Message.objects.filter(person=person).values_list("kind", flat=True))
+
+
+@pytest.fixture
+def quiet(acme, admin, developer, viewer):
+    """The cast, with nothing to tell."""
+    Message.objects.all().delete()
+
+
+class TestIssuing:
+    def test_the_owner_of_a_new_key_is_told_with_a_link_and_no_secret(
+        self, quiet, acme, developer, settings
+    ):
+        settings.PUBLIC_URL = "https://keys.example"
+        key = services.issue_key(actor=developer, organization=acme, name="Backend")
+        (letter,) = send_all()
+        assert letter.to == ["developer@acme.example"]
+        assert "Backend" in letter.subject
+        html = letter.alternatives[0][0]
+        address = f"https://keys.example/organizations/acme/keys/{key.identifier}/"
+        for text in (letter.body, html):
+            assert address in text
+            assert key.label in text
+            assert key.secret not in text
+        assert key.secret not in str(Message.objects.values())
+
+    def test_of_an_organizations_key_those_are_told_who_manage_it(self, quiet, acme, owner):
+        services.issue_key(actor=owner, organization=acme, name="Shared", owner=None)
+        assert {each.to[0] for each in send_all()} == {"owner@acme.example", "admin@acme.example"}
+
+    def test_many_keys_of_a_moment_are_one_mail(self, quiet, acme, developer, monkeypatch):
+        monkeypatch.setattr(mails, "MOST_LISTED", 5)
+        for number in range(8):
+            services.issue_key(actor=developer, organization=acme, name=f"Robot {number}")
+        (letter,) = send_all()
+        assert letter.subject.endswith("8 keys were issued")
+        assert "Robot 0" in letter.body
+        assert "And 3 more." in letter.body
+
+    def test_a_name_is_text_and_breaks_no_line_of_the_subject(self, quiet, acme, developer):
+        services.issue_key(actor=developer, organization=acme, name="<b>x</b> & y")
+        (letter,) = send_all()
+        assert "<b>x</b> & y" in letter.body
+        assert "&lt;b&gt;x&lt;/b&gt; &amp; y" in letter.alternatives[0][0]
+
+    def test_what_was_rolled_back_is_not_told(self, quiet, acme, developer):
+        with transaction.atomic():
+            services.issue_key(actor=developer, organization=acme, name="Never")
+            transaction.set_rollback(True)
+        assert not Message.objects.exists()
+
+    def test_of_a_key_whose_owner_left_the_managers_hear(self, quiet, acme, owner, developer, key):
+        services.remove_member(actor=owner, membership=acme.memberships.get(user=developer))
+        people = {each.email for each in services_outbox().responsible_for(key)}
+        assert people == {"owner@acme.example", "admin@acme.example"}
+
+
+def services_outbox():
+    from keys.services import outbox
+
+    return outbox
+
+
+class TestChoosing:
+    def test_who_does_not_want_a_kind_does_not_get_it(self, quiet, acme, developer):
+        services.choose_notifications(actor=developer, unwanted=[Kind.ISSUED])
+        services.issue_key(actor=developer, organization=acme, name="Quiet")
+        assert kinds(developer) == []
+
+    def test_the_language_is_the_readers(self, quiet, acme, developer):
+        services.choose_notifications(actor=developer, unwanted=[], language="de")
+        services.issue_key(actor=developer, organization=acme, name="Backend")
+        (letter,) = send_all()
+        assert '<html lang="de">' in letter.alternatives[0][0]
+
+    @pytest.mark.parametrize("unwanted", [[Kind.LEAK], ["nothing"]])
+    def test_mails_of_leaks_cannot_be_switched_off(self, developer, unwanted):
+        from django.core.exceptions import ValidationError
+
+        with pytest.raises(ValidationError):
+            services.choose_notifications(actor=developer, unwanted=unwanted)
+
+    def test_the_page_saves_the_choice(self, client, quiet, developer):
+        client.force_login(developer)
+        wanted = [each for each in Kind if each not in (Kind.LEAK, Kind.ISSUED)]
+        reply = client.post(
+            "/accounts/notifications/", {"wanted": wanted, "language": "de"}, follow=True
+        )
+        assert reply.status_code == 200
+        chosen = developer.notification_settings
+        assert (chosen.unwanted, chosen.language) == (["issued"], "de")
+        assert client.post("/accounts/notifications/", {"wanted": ["x"]}).status_code == 200
+        developer.refresh_from_db()
+        assert developer.notification_settings.unwanted == ["issued"]
+
+    def test_a_person_who_may_not_sign_in_gets_nothing(self, quiet, acme, developer):
+        services.issue_key(actor=developer, organization=acme, name="Backend")
+        services.update_person(actor=policy.OPERATOR, person=developer, is_active=False)
+        assert send_all() == []
+        assert mails.send_due() == 0
+
+
+class TestIdleness:
+    def test_who_answers_for_a_key_hears_that_it_was_idle(self, acme, owner, developer, key):
+        services.update_policy(actor=owner, organization=acme, idle_days=30)
+        Message.objects.all().delete()
+        with later(days=40):
+            assert services.disable_idle_keys(now=timezone.now()) == 1
+        assert kinds(developer) == [Kind.IDLE]
+
+    def test_a_key_that_somebody_disabled_is_no_news(self, acme, owner, developer, key):
+        Message.objects.all().delete()
+        services.disable_key(actor=owner, key=key)
+        services.remove_member(actor=owner, membership=acme.memberships.get(user=developer))
+        assert kinds(developer) == []
+
+
+class TestApproval:
+    def test_who_may_decide_is_asked_and_who_asked_hears_the_decision(
+        self, quiet, acme, owner, admin, developer
+    ):
+        role = acme.memberships.get(user=developer).role
+        services.update_policy(
+            actor=owner,
+            organization=acme,
+            roles=[RoleTerms(role, approval_scopes=frozenset({"DELETE"}))],
+        )
+        Message.objects.all().delete()
+        asked = services.request_key(
+            actor=developer, organization=acme, reason="Cleaning up.", name="Mop",
+            scopes=["DELETE"],
+        )  # fmt: skip
+        assert kinds(owner) == kinds(admin) == [Kind.APPROVAL]
+        assert kinds(developer) == []
+        services.deny_request(actor=admin, request=asked, note="Not now.")
+        assert kinds(developer) == [Kind.APPROVAL]
+        assert "Not now." in next(each.body for each in send_all() if "developer" in each.to[0])
+
+    def test_whose_keys_a_new_rule_may_stop_hear_of_it(self, acme, owner, developer, viewer, key):
+        Message.objects.all().delete()
+        services.update_policy(actor=owner, organization=acme, person_key_days=30)
+        assert kinds(developer) == kinds(owner) == [Kind.POLICY]
+        assert kinds(viewer) == []
+
+
+class TestMembers:
+    def test_a_new_member_is_told_in_which_role(self, quiet, acme, owner):
+        person = join(acme, make_person("new@acme.example"), "readonly").user
+        assert kinds(person) == [Kind.MEMBER]
+        assert "readonly" in send_all()[0].body
+
+
+class TestSending:
+    def test_nothing_is_lost_while_the_mail_server_is_away_for_a_day(
+        self, quiet, acme, developer, settings
+    ):
+        services.issue_key(actor=developer, organization=acme, name="Backend")
+        genuine = settings.EMAIL_BACKEND
+        settings.EMAIL_BACKEND = f"{__name__}.Broken"
+        for hour in range(1, 25):
+            with later(hours=hour):
+                assert mails.send_due() == 0
+        settings.EMAIL_BACKEND = genuine
+        with later(hours=25):
+            assert mails.send_due() == 1
+            assert mails.send_due() == 0
+        assert len(mail.outbox) == 1
+
+    def test_an_address_that_is_refused_is_tried_for_days_and_then_given_up(
+        self, quiet, acme, developer, owner, settings, caplog
+    ):
+        settings.EMAIL_BACKEND = f"{__name__}.Choosy"
+        services.issue_key(actor=developer, organization=acme, name="Backend")
+        services.issue_key(actor=owner, organization=acme, name="Other")
+        with later(minutes=2):
+            assert mails.send_due() == 1
+        for hour in range(1, 24 * 6):
+            with later(hours=hour):
+                mails.send_due()
+        message = Message.objects.get(person=developer)
+        assert message.next_at is None
+        assert message.sent_at is None
+        assert 15 < message.attempts < 40
+        assert message.error == "SMTPRecipientsRefused"
+        assert "developer@" not in caplog.text
+
+    def test_who_dies_while_sending_leaves_it_to_the_next(self, quiet, acme, developer):
+        services.issue_key(actor=developer, organization=acme, name="Backend")
+        with later(minutes=2):
+            assert len(mails._claim(timezone.now())) == 1
+            assert mails.send_due() == 0
+        with later(minutes=8):
+            assert mails.send_due() == 1
+
+    @pytest.mark.django_db(transaction=True)
+    def test_several_workers_send_each_mail_once(self, acme, owner):
+        people = [join(acme, make_person(f"p{n}@acme.example"), "readonly") for n in range(12)]
+        Message.objects.exclude(kind=Kind.MEMBER).delete()
+
+        def work(_number):
+            try:
+                return mails.send_due()
+            finally:
+                connection.close()
+
+        mail.outbox.clear()
+        with ThreadPoolExecutor(4) as pool:
+            sent = list(pool.map(work, range(4)))
+        assert sum(sent) == len(people)
+        assert sorted(each.to[0] for each in mail.outbox) == sorted(
+            each.user.email for each in people
+        )
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_every_kind_has_words_for_one_and_for_many(quiet, acme, developer, key, kind):
+    from keys.services import outbox
+    from keys.services.wording import WORDING
+
+    data = {
+        **outbox.facts_of(key), "actor": "somebody", "address": "192.0.2.1", "role": "admin",
+        "outcome": "notify", "source": "https://example.com/x", "webhook": 1, "step": "denied",
+        "text": "No.", "used_at": NOW.isoformat(), "ends_at": NOW.isoformat(),
+        "expires_at": NOW.isoformat(), "request": 1,
+    }  # fmt: skip
+    one = mails.compose([Message(kind=kind, data=data, person=developer)])
+    many = mails.compose([Message(kind=kind, data=data, person=developer)] * 3)
+    assert "Backend" in one.text
+    assert one.subject != many.subject
+    assert "%(" not in one.subject + one.text + one.html + many.subject + many.text
+    assert WORDING[kind].kind == kind
