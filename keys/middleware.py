@@ -1,6 +1,8 @@
 """Where a request comes from, how its text is written, in which language its answer is."""
 
 import codecs
+import logging
+import time
 import uuid
 from collections.abc import Callable
 
@@ -10,8 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.middleware.gzip import GZipMiddleware
 from django.utils import translation
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
+from structlog.contextvars import bound_contextvars
 
-from keys import networks
+from keys import metrics, networks
 from keys.models import AuditEvent
 from keys.services.audit import Origin, acting_from
 
@@ -19,7 +22,15 @@ from keys.services.audit import Origin, acting_from
 _DOORS = {"admin": AuditEvent.Door.ADMIN}
 
 # First parts of the paths that people look at. The rest is for programs, which match words.
-_FOR_PEOPLE = frozenset({"", "accounts", "admin", "docs", "language", "organizations"})
+_FOR_PEOPLE = frozenset(
+    {"", "accounts", "admin", "docs", "found", "language", "organizations", "status"}
+)
+
+# Asked for each request of somebody else's service: not told one by one.
+_FREQUENT = frozenset({"/v1/auth", "/v1/verify"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+logger = logging.getLogger("keys.requests")
 
 _FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 
@@ -40,8 +51,10 @@ class OriginMiddleware:
         request.id = uuid.uuid4().hex  # type: ignore[attr-defined]
         door = _DOORS.get(_first_part(request), AuditEvent.Door.PAGE)
         origin = Origin(door, str(address) if address else None, request.id)
-        with acting_from(origin):
+        started = time.perf_counter()
+        with acting_from(origin), bound_contextvars(request_id=request.id):
             response = self.get_response(request)
+            _note(request, response, origin, time.perf_counter() - started)
         response["X-Request-Id"] = request.id
         return response
 
@@ -117,6 +130,30 @@ class CompressionMiddleware(GZipMiddleware):
         if may_show_a_secret or _first_part(request) not in _FOR_PEOPLE:
             return response
         return super().process_response(request, response)
+
+
+def _note(request: HttpRequest, response: HttpResponse, origin: Origin, seconds: float) -> None:
+    """Measure a request, and log it by its route: paths and queries hold what somebody typed."""
+    route = request.resolver_match.route if request.resolver_match else "none"
+    method = request.method if request.method in _METHODS else "OTHER"
+    metrics.REQUESTS.labels(method, route, str(response.status_code)).observe(seconds)
+    is_frequent = request.path_info in _FREQUENT or request.path_info.startswith("/static/")
+    logger.log(
+        logging.DEBUG if is_frequent else logging.INFO,
+        "%s %s",
+        method,
+        route,
+        extra={
+            "details": {
+                "method": method,
+                "route": route,
+                "status": response.status_code,
+                "seconds": round(seconds, 4),
+                "door": str(origin.door),
+                "address": origin.address,
+            }
+        },
+    )
 
 
 def _first_part(request: HttpRequest) -> str:

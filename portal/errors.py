@@ -1,10 +1,13 @@
 """What people and programs see when a request fails outside the views."""
 
-from django.http import HttpRequest, HttpResponse, HttpResponseServerError
+import sys
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.views import defaults
 
-from keys.api.errors import Failure
+from keys.api.errors import PASSING, RETRY_AFTER_SECONDS, Failure
 from keys.api.urls import answer_failure
 
 
@@ -27,12 +30,16 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer 500."""
-    failure = Failure(500, "error", "Something went wrong on our side.")
-    return answer_failure(request, failure) or _broken_page(request)
+    """Answer 500, or 503 and when to try again where that may pass."""
+    status = 503 if isinstance(sys.exc_info()[1], PASSING) else 500
+    failure = Failure(status, "error", "Something went wrong on our side.")
+    response = answer_failure(request, failure) or _broken_page(request, status)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
 
 
-def _broken_page(request: HttpRequest) -> HttpResponse:
+def _broken_page(request: HttpRequest, status: int) -> HttpResponse:
     # Rendered without the request: whatever reads a session or the database may be what broke.
-    page = render_to_string("500.html", {"request_id": getattr(request, "id", "")})
-    return HttpResponseServerError(page)
+    about = {"request_id": getattr(request, "id", ""), "status": status}
+    return HttpResponse(render_to_string("500.html", about), status=status)

@@ -24,6 +24,7 @@ def prepare_trial() -> None:
     ensure_secrets()
     os.environ.setdefault("HTTPS", "0")
     os.environ.setdefault("SERVE_STATIC_SOURCES", "1")
+    os.environ.setdefault("LOG_FORMAT", "text")
 
 
 def ensure_secrets() -> None:

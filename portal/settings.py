@@ -4,7 +4,9 @@ Each variable is described in the README's table of settings; `NAME_FILE` may
 name a file that holds the value of `NAME`. Nonsense fails at start, loudly.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import environ
 from csp.constants import NONE, SELF
@@ -36,20 +38,33 @@ def required_secret(variable: str, generated_name: str) -> str:
     return value
 
 
-def parse_peppers(text: str) -> dict[int, bytes]:
+def parse_peppers(text: str, variable: str = "KEY_PEPPERS") -> dict[int, bytes]:
     """Return {number: pepper} from the text `1:first,2:second`; the highest number is in use."""
     peppers = {}
     for item in text.split(","):
         number, _, pepper = item.strip().partition(":")
         if not number.isdecimal() or not 1 <= int(number) <= 32767 or int(number) in peppers:
             raise ImproperlyConfigured(
-                "KEY_PEPPERS is a list like `1:…,2:…` of distinct numbers from 1 to 32767."
+                f"{variable} is a list like `1:…,2:…` of distinct numbers from 1 to 32767."
             )
         if len(pepper) < 32:
             raise ImproperlyConfigured(
-                f"Pepper {number} in KEY_PEPPERS has fewer than 32 characters."
+                f"Number {number} in {variable} has fewer than 32 characters."
             )
         peppers[int(number)] = pepper.encode()
+    return peppers
+
+
+def parse_imported_peppers(variable: str) -> dict[int, bytes]:
+    """Return {number: pepper} from a JSON object; such peppers may hold any character."""
+    problem = f'{variable} is a JSON object such as {{"1": "…"}} of numbered peppers.'
+    try:
+        listed = env.json(variable, default={})
+        peppers = {int(number): pepper.encode() for number, pepper in listed.items()}
+    except (ValueError, AttributeError):
+        raise ImproperlyConfigured(problem) from None
+    if not all(peppers.values()):
+        raise ImproperlyConfigured(problem)
     return peppers
 
 
@@ -61,6 +76,14 @@ def positive_seconds(variable: str, default: int) -> int:
     return seconds
 
 
+def parse_lease(variable: str) -> float:
+    """Return a variable that is the length of a lease in seconds, of a tenth to a minute."""
+    seconds = env.float(variable, default=1.0)
+    if not 0.1 <= seconds <= 60:
+        raise ImproperlyConfigured(f"{variable} is a number of seconds from 0.1 to 60.")
+    return seconds
+
+
 def count_of(variable: str, default: int) -> int:
     """Return a variable that is a whole number, not negative."""
     count = env.int(variable, default=default)
@@ -69,12 +92,52 @@ def count_of(variable: str, default: int) -> int:
     return count
 
 
-def parse_networks(variable: str) -> list[str]:
+def parse_audit_keys(variable: str) -> dict[int, bytes]:
+    """Return the numbered keys of a variable, none where it is not set."""
+    text = env.str(variable, default="").strip()
+    return parse_peppers(text, variable) if text else {}
+
+
+def days_kept(variable: str) -> int | None:
+    """Return a variable that is a whole number of days, one at least; None: for ever."""
+    days = env.int(variable, default=None)
+    if days is not None and days < 1:
+        raise ImproperlyConfigured(f"{variable} is a number of days, 1 at least.")
+    return days
+
+
+def parse_networks(variable: str, default: Sequence[str] = ()) -> list[str]:
     """Return the canonical networks of a comma-separated variable."""
     try:
-        return [canonical_network(text) for text in env.list(variable, default=[])]
+        return [canonical_network(text) for text in env.list(variable, default=list(default))]
     except AddressError as error:
         raise ImproperlyConfigured(f"{variable}: {error.english}") from None
+
+
+def one_of(variable: str, choices: tuple[str, ...]) -> str:
+    """Return a variable that is one of these, the first where it is not set."""
+    choice = env.str(variable, default=choices[0])
+    if choice not in choices:
+        raise ImproperlyConfigured(f"{variable} is one of: {', '.join(choices)}.")
+    return choice
+
+
+def on_a_server(database: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a database with what is sensible across a network."""
+    # A server that vanished is missed in seconds, and the next of several in the URL asked.
+    patience = {
+        "connect_timeout": 5,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10000,
+    }
+    return {
+        "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=600),
+        "CONN_HEALTH_CHECKS": True,
+        **database,
+        "OPTIONS": {**patience, **database.get("OPTIONS", {})},
+    }
 
 
 # Core
@@ -111,6 +174,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "keys.operations.OperationsMiddleware",
     "keys.middleware.OriginMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -130,6 +194,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "portal.devices.KnownDeviceMiddleware",
 ]
 
 ROOT_URLCONF = "portal.urls"
@@ -146,6 +211,8 @@ TRUSTED_PROXIES = parse_networks("TRUSTED_PROXIES")
 
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # Opening it again for each request would cost more than most requests do.
+    DATABASES["default"].setdefault("CONN_MAX_AGE", env.int("CONN_MAX_AGE", default=600))
     # Writers queue instead of failing, readers never wait for them.
     DATABASES["default"].setdefault("OPTIONS", {}).update(
         transaction_mode="IMMEDIATE",
@@ -153,10 +220,22 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     )
 else:
-    DATABASES["default"].setdefault("CONN_MAX_AGE", env.int("CONN_MAX_AGE", default=600))
-    DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
+    DATABASES["default"] = on_a_server(DATABASES["default"])
+    # What may be some moments old, exports and reports, can be read from a standby.
+    if env.str("DATABASE_REPLICA_URL", default=""):
+        DATABASES["standby"] = on_a_server(env.db("DATABASE_REPLICA_URL"))
+DATABASE_ROUTERS = ["keys.standby.StandbyRouter"]
 
 CACHES = {"default": env.cache("CACHE_URL", default="locmemcache://")}
+
+# What the serving processes of one host share, on a disk of its own: never a network's.
+STATE_DIR = Path(env.str("STATE_DIR", default=str(VAR_DIR / "state")))
+# How long a host judges keys from memory without hearing what other hosts changed.
+INVALIDATION_LEASE_SECONDS = parse_lease("INVALIDATION_LEASE_SECONDS")
+# Who may read /metrics.
+METRICS_ALLOWED_FROM = parse_networks("METRICS_ALLOWED_FROM", default=["127.0.0.0/8", "::1"])
+# Where it hears that, if a pooler stands before DATABASE_URL that cannot pass it on.
+FEED_DATABASE_URL = env.str("FEED_DATABASE_URL", default="")
 
 
 # Templates and forms
@@ -230,6 +309,8 @@ LOGIN_REDIRECT_URL = "keys:home"
 
 ACCOUNT_ADAPTER = "portal.accounts.AccountAdapter"
 ACCOUNT_OPEN_SIGNUP = env.bool("OPEN_SIGNUP", default=False)
+# How long an invitation to an organization can be accepted.
+INVITATION_SECONDS = positive_seconds("INVITATION_SECONDS", default=7 * 86400)
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
@@ -237,6 +318,17 @@ ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 # Whether an address has an account here is nobody's business.
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_PREVENT_ENUMERATION = True
+# How long nobody is asked again who they are before what does most harm: views/step_up.py.
+ACCOUNT_REAUTHENTICATION_TIMEOUT = positive_seconds("REAUTHENTICATION_SECONDS", default=900)
+# People are told by mail what happens to their account.
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+# Failed sign-ins, counted where portal/accounts.py says: of an account from one network, of an
+# account from anywhere, of an account in a browser in which it signed in before.
+ACCOUNT_RATE_LIMITS = {
+    "login_failed": "10/m/ip,5/5m/key",
+    "login_failed_anywhere": "100/h/key",
+    "login_failed_device": "10/5m/key",
+}
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_SESSION_REMEMBER = None
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Keyhaven] "
@@ -261,6 +353,7 @@ MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
 
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = positive_seconds("EMAIL_TIMEOUT", default=10)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="keyhaven@localhost")
 
 
@@ -268,6 +361,12 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="keyhaven@localhost")
 
 # Number -> pepper of the digests of API keys. New digests use the highest number.
 KEY_PEPPERS = parse_peppers(required_secret("KEY_PEPPERS", "key_peppers"))
+# What the audit trail is signed with; without any, keys derived from the peppers.
+AUDIT_KEYS = parse_audit_keys("AUDIT_KEYS")
+# How long audit events are kept; None: for ever.
+AUDIT_KEPT_DAYS = days_kept("AUDIT_KEPT_DAYS")
+# Those of a system whose digests are imported, by the numbers that it gave them.
+IMPORTED_PEPPERS = parse_imported_peppers("IMPORTED_PEPPERS")
 # The portal's address as its users and clients reach it, where no request tells.
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 # How long tokens of the token exchange last. They stop with the key before that, at once.
@@ -275,11 +374,22 @@ ACCESS_TOKEN_SECONDS = positive_seconds("ACCESS_TOKEN_SECONDS", default=86400)
 REFRESH_TOKEN_SECONDS = positive_seconds("REFRESH_TOKEN_SECONDS", default=86400)
 # How many of its latest judgements are kept of each key, for 30 days at most; 0: none.
 DECISIONS_KEPT_PER_KEY = count_of("DECISIONS_KEPT_PER_KEY", default=1000)
+# How many keys each process remembers, to judge them without asking the database.
+KEYS_REMEMBERED = count_of("KEYS_REMEMBERED", default=100_000)
 # Larger request bodies answer 413; nothing the portal takes comes near it.
 API_MAX_BODY_BYTES = env.int("API_MAX_BODY_BYTES", default=65536)
-# Requests of one caller to the API; where they are counted (`memory://` is per process).
+# Requests of one caller to the API; where they and all rate limits are counted: by all processes
+# of this host in STATE_DIR (`local://`), of several hosts in Redis; `memory://` is per process.
 API_RATE = env.str("API_RATE", default="600/minute")
-RATE_LIMIT_STORAGE = env.str("RATE_LIMIT_STORAGE", default="memory://")
+RATE_LIMIT_STORAGE = env.str("RATE_LIMIT_STORAGE", default="local://")
+
+
+# Telling people and programs
+
+# Networks that are not public and that webhooks may nevertheless lead to.
+WEBHOOK_ALLOWED_NETWORKS = parse_networks("WEBHOOK_ALLOWED_NETWORKS")
+# How often one address may hand in a key that it found.
+LEAK_REPORT_RATE = env.str("LEAK_REPORT_RATE", default="20/hour")
 
 
 # REST framework
@@ -355,10 +465,30 @@ PERMISSIONS_POLICY = {
 
 # Logging
 
+# One JSON object a line, or `text` for people. What looks like a secret is taken out, and so
+# are these.
+never_logged = [
+    SECRET_KEY,
+    *(pepper.decode() for pepper in (*KEY_PEPPERS.values(), *AUDIT_KEYS.values())),
+    *(pepper.decode() for pepper in IMPORTED_PEPPERS.values()),
+    str(DATABASES["default"].get("PASSWORD") or ""),
+    str(EMAIL_CONFIG.get("EMAIL_HOST_PASSWORD") or ""),
+]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "formatters": {
+        "line": {
+            "()": "keys.logs.formatter",
+            "as_json": one_of("LOG_FORMAT", ("json", "text")) == "json",
+            "secrets": never_logged,
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    # Its own handlers would write past ours.
+    "loggers": {
+        "django": {"handlers": [], "level": "NOTSET"},
+        "django.server": {"handlers": [], "level": "NOTSET", "propagate": True},
+    },
 }

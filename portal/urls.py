@@ -8,13 +8,18 @@ from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
 from keys.admin.site import staff
+from keys.views import step_up
 
 # Browsers ask for it on pages without an icon of their own (the admin).
 favicon = login_not_required(RedirectView.as_view(url=lazy(static, str)("keys/icon.svg")))
 
+staff_urls = staff.urls
+step_up.guard_changes(staff_urls[0])
+
 urlpatterns = [
     path("favicon.ico", favicon),
-    path("admin/", staff.urls),
+    path("admin/", staff_urls),
+    path("status/", staff.admin_view(staff.status), name="status"),
     path("accounts/", include("allauth.urls")),
     path("language/", login_not_required(set_language), name="set_language"),
     path("", include("keys.api.urls")),
