@@ -13,6 +13,7 @@ from django.core.exceptions import (
     SuspiciousOperation,
 )
 from django.core.exceptions import ValidationError as DomainError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
@@ -22,7 +23,14 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as rest_framework_handler
 
+from keys.journal import JournalFull
+from keys.services.enforcing import ApprovalRequiredError
+
 logger = logging.getLogger(__name__)
+
+# The disk is full, or the database is away or busy: asked again soon, it may go well.
+PASSING = (JournalFull, OperationalError, InterfaceError)
+RETRY_AFTER_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,13 @@ class LengthRequired(exceptions.APIException):
     default_detail = _lazy("Send the body with a Content-Length.")
 
 
+class ApprovalRequired(exceptions.APIException):
+    """Somebody else has to approve this; native clients ask for it by another operation."""
+
+    status_code = status.HTTP_403_FORBIDDEN
+    default_code = "approval_required"
+
+
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     """Answer any exception in the words of the view's dialect."""
     view = context["view"]
@@ -67,9 +82,14 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     if response is None:
         _report(error, context["request"])
         response = rest_framework_handler(exceptions.APIException(), context)
-        failure = Failure(500, "error", _("Something went wrong on our side."))
+        if isinstance(error, PASSING):
+            response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+            response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        failure = Failure(response.status_code, "error", _("Something went wrong on our side."))
     else:
-        failure = _describe(known)
+        failure = describe(known)
+        for name, value in getattr(known, "headers", {}).items():
+            response.headers[name] = value
     return view.word_failure(response, failure)
 
 
@@ -81,6 +101,8 @@ def _translate(error: Exception, view) -> Exception:
             return exceptions.NotFound()
         case Http404():
             return exceptions.NotFound()
+        case ApprovalRequiredError():
+            return ApprovalRequired(str(error))
         case PermissionDenied():
             return exceptions.PermissionDenied(str(error) or None)
         case SuspiciousOperation():
@@ -139,7 +161,8 @@ def _wire_names(serializer: BaseSerializer | None) -> dict[str, str]:
     return {field.source: name for name, field in fields.items() if not field.read_only}
 
 
-def _describe(error: Exception) -> Failure:
+def describe(error: Exception) -> Failure:
+    """Return what a dialect is to word of REST framework's own exception."""
     if isinstance(error, exceptions.ValidationError):
         fields = tuple(flatten(error.detail))
         message = next(iter(fields), ("", str(error)))[1]

@@ -20,11 +20,12 @@ from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from keys import policy, services
+from keys import policy, rates, services
 from keys.api.errors import BodyTooLarge, Failure, LengthRequired
 from keys.api.permissions import ANYONE
 from keys.models import APIKey, AuditEvent, Organization
 from keys.roles import Permission
+from keys.services import Verdict
 from keys.services.audit import acting_from, current_origin
 
 
@@ -65,6 +66,9 @@ class Dialect(APIView):
     security_schemes: ClassVar[dict[str, dict[str, str]]] = {}
     other_failures: ClassVar[str] = ""
 
+    # Where the caller stands with its rate limits, once it is known who calls.
+    _rate_headers: dict[str, str] = {}
+
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     content_negotiation_class = OnlyOneFormat
 
@@ -102,6 +106,8 @@ class Dialect(APIView):
         except AuthenticationFailed:
             super().check_throttles(request)
             raise
+        if isinstance(request.auth, Verdict):
+            self._rate_headers = rates.headers(request.auth.rates)
         super().check_throttles(request)
 
     def check_throttles(self, request: Request) -> None:
@@ -111,6 +117,8 @@ class Dialect(APIView):
         response = super().finalize_response(request, response, *args, **kwargs)
         # Replies hold secrets and rights of the moment.
         response.headers.setdefault("Cache-Control", "no-store")
+        for name, value in self._rate_headers.items():
+            response.headers.setdefault(name, value)
         return response
 
     def word_failure(self, response: Response, failure: Failure) -> Response:

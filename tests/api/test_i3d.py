@@ -203,7 +203,7 @@ def test_no_more_are_given_than_one_reply_should_hold(eight, listed, monkeypatch
     assert len(listed(**{"RANGED-DATA": "results=1000000"})) == 4
 
 
-def test_a_list_takes_as_many_queries_whatever_its_length(acme, manage_key, listed):
+def test_a_list_takes_as_many_queries_whatever_its_length(acme, manage_key, listed, journal):
     def issue_keys(count):
         for number in range(count):
             services.issue_key(

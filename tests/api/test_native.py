@@ -35,7 +35,7 @@ ROW = {
     "slug", "description", "status", "disabled", "role", "workspace_id", "owner_id", "owner",
     "dialect", "not_before", "expires_at", "limit", "limit_remaining", "limit_reset",
     "limit_resets_at", "include_byok_in_limit", "assign_server_ips", "allowed_ips",
-    "external_user", "usage", "last_used_at", "last_used_from", "updated_at",
+    "external_user", "rate_limits", "usage", "last_used_at", "last_used_from", "updated_at",
 }  # fmt: skip
 
 
@@ -763,7 +763,7 @@ def test_an_error_of_ours_is_a_500_in_the_envelope(ask, key, monkeypatch, client
     def fail(*args, **kwargs):
         raise RuntimeError("boom kh_secret")
 
-    monkeypatch.setattr("keys.models.keys.APIKeyQuerySet.with_details", fail)
+    monkeypatch.setattr("keys.api.dialects.native.keys.with_lists", fail)
     client.raise_request_exception = False
     answer = ask("get", KEYS, key.secret)
     assert refused(answer, 500) == {}
@@ -1138,6 +1138,7 @@ def _populate(acme: Organization, number: int) -> None:
     )
 
 
+@pytest.mark.usefixtures("at_one_moment")
 def test_every_list_takes_the_same_queries_for_ten_rows_and_a_hundred(
     ask, manage_key, acme, django_assert_max_num_queries
 ):
@@ -1161,3 +1162,12 @@ def test_amounts_are_exact_to_the_millionth(ask, manage_key, body):
     made = told(ask("post", KEYS, manage_key.secret, {**body, "limit": 0.000001}), 201)
     assert APIKey.objects.get(pk=made["id"]).limit == Decimal("0.000001")
     assert made["limit"] == 0.000001
+
+
+@pytest.mark.parametrize(
+    ("since", "status"),
+    [("3814-09-03T15:49:45-21:22", 200), ("0001-01-01T00:00:00%2B23:00", 400)],
+)
+def test_a_moment_is_understood_in_any_zone(since, status, ask, manage_key):
+    answer = ask("get", f"/v1/audit-events?since={since}", manage_key.secret)
+    assert answer.status_code == status

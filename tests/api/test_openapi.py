@@ -1,9 +1,11 @@
 """The documents of the API: complete, valid, true, and readable by everybody."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.urls import get_resolver
+from django.utils import timezone
 from drf_spectacular.drainage import GENERATOR_STATS
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import validate
@@ -11,7 +13,7 @@ from openapi_spec_validator import validate
 from keys import services
 from keys.api.openapi import build_document
 from keys.api.urls import DOCUMENTED
-from keys.models import AuditEvent
+from keys.models import ApprovalRequest, AuditEvent
 from tests.conftest import join
 
 DIALECTS = [pytest.param(module, id=module.DIALECT.dialect) for module in DOCUMENTED]
@@ -189,18 +191,37 @@ class TestTruth:
     def things(self, acme, owner, manage_key, read_only_key):
         """One of everything in acme."""
         services.create_scope(actor=owner, organization=acme, code="orders:read")
-        services.create_role(actor=owner, organization=acme, name="clerk")
+        role = services.create_role(actor=owner, organization=acme, name="clerk")
+        [invitation] = services.invite(
+            actor=owner, organization=acme, emails=["x@y.example"], role=role
+        )
         services.add_server_address(actor=owner, organization=acme, network="192.0.2.9")
         services.add_allowed_ip(
             actor=owner, key=read_only_key, network="192.0.2.0/24", comment="office"
         )
+        asked = ApprovalRequest.objects.create(
+            organization=acme,
+            requester=owner,
+            kind="issue",
+            terms={"name": "Wanted"},
+            reason="For the night run.",
+            ends_at=timezone.now() + timedelta(days=1),
+        )
+        webhook, _secret = services.create_webhook(
+            actor=owner, organization=acme, url="https://example.com/"
+        )
+        delivery = services.test_webhook(actor=owner, webhook=webhook)
         return {
+            "webhook_id": webhook.pk,
+            "delivery_id": delivery.pk,
+            "approval_request_id": asked.pk,
             "key_id": read_only_key.pk,
             "allowed_ip_id": read_only_key.allowed_ips.get().pk,
             "organization_id": acme.pk,
             "server_address_id": acme.server_addresses.get().pk,
             "workspace_id": acme.workspaces.get().pk,
             "scope_id": acme.scopes.get().pk,
+            "invitation_id": invitation.pk,
             "role_id": acme.roles.get().pk,
             "member_id": acme.memberships.first().pk,
             "audit_event_id": AuditEvent.objects.filter(organization=acme).first().pk,
@@ -246,6 +267,8 @@ class TestTruth:
             ("post", "/v1/verify", {"key": made.json()["api_key"], "cost": 1.25}),
             ("post", "/v1/workspaces", {"name": "Lab"}),
             ("post", "/v1/scopes", {"code": "bills:read"}),
+            ("post", "/v1/invitations", {"email": "z@y.example", "role": "readonly"}),
+            ("post", "/v1/invitations", {"email": "z"}),
             ("post", "/v1/roles", {"name": "reader", "key_scope": ["READ"]}),
         ):
             response = ask(method, path.format(**things), manage_key.secret, sent)

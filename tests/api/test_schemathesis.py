@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 import hypothesis
 import pytest
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, transaction
 
 from keys import services
 from keys.api.urls import DOCUMENTED
-from portal.wsgi import application
 
 schemathesis = pytest.importorskip(
     "schemathesis", reason="schemathesis is not installed (portal/requirements/dev.txt)."
@@ -100,7 +100,8 @@ def test_whatever_is_asked_is_answered_as_documented(
     settings.API_RATE = "1000000/second"
     document = client.get(f"/docs/{module.DIALECT.dialect}/openapi.json").json()
     schema = schemathesis.openapi.from_dict(document)
-    schema.app = application
+    # The views; that the gate answers as they do is tested by itself.
+    schema.app = WSGIHandler()
     problems = []
     for found in schema.get_all_operations():
         operation = found.ok()

@@ -4,17 +4,10 @@ import pytest
 import redis
 from limits.storage import storage_from_string
 
-from keys.api import throttling
+from keys import rates
 
 STORE = "redis://127.0.0.1:6379/15"
 AWAY = "redis://127.0.0.1:1/0"
-
-
-@pytest.fixture(autouse=True)
-def _fresh_limiter():
-    throttling._limiter.cache_clear()
-    yield
-    throttling._limiter.cache_clear()
 
 
 @pytest.fixture
@@ -38,7 +31,7 @@ def test_calls_are_counted_in_redis_across_processes(client, key, settings, stor
     settings.API_RATE = "2/minute"
     assert [_call(client, key), _call(client, key)] == [200, 200]
     # Another process knows nothing but the store.
-    throttling._limiter.cache_clear()
+    rates._store.cache_clear()
     assert _call(client, key) == 429
 
 
@@ -47,4 +40,13 @@ def test_calls_are_answered_when_the_store_is_away_and_the_log_says_so(
 ):
     settings.RATE_LIMIT_STORAGE = AWAY
     assert _call(client, key) == 200
-    assert "Rate limits are not enforced" in caplog.text
+    assert "Rate limits cannot be counted" in caplog.text
+
+
+def test_callers_without_a_key_are_counted_by_what_one_subscriber_has(client, settings, db):
+    settings.API_RATE = "2/minute"
+    statuses = [
+        client.get("/v1/api-keys", REMOTE_ADDR=address).status_code
+        for address in ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1")
+    ]
+    assert statuses == [401, 401, 429, 401]

@@ -2,7 +2,16 @@
 
 from drf_spectacular.utils import extend_schema, extend_schema_view
 
-from keys.api.dialects.native import audit, keys, organizations, verification
+from keys.api.dialects.native import (
+    approvals,
+    audit,
+    holder,
+    keys,
+    leaks,
+    organizations,
+    verification,
+    webhooks,
+)
 
 _SUMMARIES: dict[type, dict[str, str]] = {
     keys.NativeKeyViewSet: {
@@ -20,12 +29,23 @@ _SUMMARIES: dict[type, dict[str, str]] = {
         "destroy": "Remove an address or range",
     },
     keys.SecretViewSet: {"list": "List the secrets of a key", "destroy": "Stop a secret"},
+    approvals.ApprovalRequestViewSet: {
+        "list": "List requests for approval",
+        "create": "Ask for approval",
+        "retrieve": "Read a request for approval",
+    },
     audit.AuditEventViewSet: {"list": "List audit events", "retrieve": "Read an audit event"},
     organizations.MemberViewSet: {
         "list": "List members",
         "retrieve": "Read a member",
         "partial_update": "Change a member",
         "destroy": "Remove a member",
+    },
+    organizations.InvitationViewSet: {
+        "list": "List invitations",
+        "create": "Invite somebody by mail",
+        "retrieve": "Read an invitation",
+        "destroy": "Take an invitation back",
     },
     organizations.OrganizationViewSet: {
         "list": "List the organization",
@@ -59,7 +79,17 @@ _SUMMARIES: dict[type, dict[str, str]] = {
         "partial_update": "Rename a workspace",
         "destroy": "Delete a workspace",
     },
-    verification.VerifyView: {"post": "Verify a key"},
+    verification.VerifyView: {"post": "Verify a key, or several"},
+    holder.OwnKeyView: {"get": "Read the presented key"},
+    webhooks.WebhookViewSet: {
+        "list": "List webhooks",
+        "create": "Add a webhook",
+        "retrieve": "Read a webhook",
+        "partial_update": "Change a webhook",
+        "destroy": "Delete a webhook",
+    },
+    webhooks.DeliveryViewSet: {"list": "List what was sent", "retrieve": "Read what was sent"},
+    leaks.LeaksView: {"post": "Hand in a key that was found"},
     verification.AuthView: {"get": "Let a request pass or not"},
 }
 

@@ -10,17 +10,34 @@ was decided:
 - `api_key` is the whole key in the reply that creates or rotates it, afterwards its mask;
 - creating answers 201, deleting 204; errors are `{"message": …, "errors": {field: […]}}`;
 - lists are bare arrays, a page at a time: `?limit=` and `?after=`, the next page in `Link`.
+- what needs approval answers 403 with the `code` approval_required, and nothing is written; it
+  is asked for at `/v1/approval-requests`, and issued there once somebody approved it.
 A member or parameter that is not known is refused: no wish is silently dropped.
 """
 
-from keys.api.dialects.native import audit, keys, organizations, verification
+from keys.api.dialects.native import (
+    approvals,
+    audit,
+    holder,
+    keys,
+    leaks,
+    organizations,
+    policies,
+    verification,
+    webhooks,
+)
 from keys.api.dialects.native.dialect import Native
 
 DIALECT = Native
 
 urlpatterns = [
     *keys.urlpatterns,
+    *holder.urlpatterns,
     *organizations.urlpatterns,
+    *policies.urlpatterns,
+    *approvals.urlpatterns,
     *audit.urlpatterns,
     *verification.urlpatterns,
+    *webhooks.urlpatterns,
+    *leaks.urlpatterns,
 ]

@@ -27,9 +27,10 @@ from rest_framework.viewsets import GenericViewSet
 from keys import policy
 from keys.api.errors import Failure
 from keys.api.fields import Text, UTCDateTime
+from keys.api.representing import Represented
 from keys.api.views import Dialect
-from keys.filters import Ordering
 from keys.models import Organization
+from keys.orderings import Ordering, take_rows
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
@@ -53,6 +54,7 @@ class Native(Dialect):
         "required": ["message", "errors"],
         "properties": {
             "message": {"type": "string"},
+            "code": {"type": "string", "enum": ["approval_required"]},
             "errors": {
                 "type": "object",
                 "additionalProperties": {"type": "array", "items": {"type": "string"}},
@@ -67,10 +69,12 @@ class Native(Dialect):
             if name:
                 errors.setdefault(name, []).append(message)
         first = next(iter(failure.fields), ("", failure.message))
-        return {"message": ": ".join(filter(None, first)), "errors": errors}
+        body = {"message": ": ".join(filter(None, first)), "errors": errors}
+        # What a program can do something about.
+        return {**body, "code": failure.code} if failure.code == "approval_required" else body
 
 
-class Body(serializers.Serializer):
+class Body(Represented):
     """A JSON object. A member that no field knows is refused; a read-only one is ignored."""
 
     def to_internal_value(self, data: Any) -> Any:
@@ -153,10 +157,11 @@ class Keyset(BasePagination):
         self.request = request
         self.size = self._read_size(request)
         ordering = view.ordering
-        rows = ordering.sort(queryset)
-        if "after" in request.query_params:
-            rows = rows.filter(ordering.beyond(*self._find_place(queryset, request, ordering)))
-        found = list(rows[: self.size + 1])
+        is_first = "after" not in request.query_params
+        place = None if is_first else self._find_place(queryset, request, ordering)
+        found = take_rows(
+            queryset, ordering, place=place, count=self.size + 1, among=view.get_queryset()
+        )
         self.has_more = len(found) > self.size
         self.page = found[: self.size]
         return self.page

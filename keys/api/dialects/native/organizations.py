@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.exceptions import ValidationError as DomainError
 from django.db.models import F, QuerySet
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
@@ -19,10 +20,20 @@ from keys.api.dialects.native.dialect import (
     ResourceViewSet,
     VisibleNameField,
 )
+from keys.api.dialects.native.rate_limits import RateLimitSerializer
 from keys.api.fields import Text
 from keys.api.views import route
-from keys.filters import Ordering
-from keys.models import Membership, Organization, Role, Scope, ServerAddress, Workspace
+from keys.models import (
+    Invitation,
+    Membership,
+    Organization,
+    Role,
+    Scope,
+    ServerAddress,
+    Workspace,
+)
+from keys.models.organizations import LimiterFailure
+from keys.orderings import Ordering
 from keys.roles import Permission
 
 
@@ -33,6 +44,14 @@ class OrganizationSerializer(Body):
     name = Text(max_length=120)
     slug = serializers.CharField(read_only=True)
     suspended_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    rate_limits = RateLimitSerializer(
+        many=True, required=False, help_text="Of all its keys together, beside each key's own."
+    )
+    limiter_failure = serializers.ChoiceField(
+        LimiterFailure.choices,
+        required=False,
+        help_text="What becomes of rate-limited keys while nothing can count them.",
+    )
     created_at = serializers.DateTimeField(read_only=True)
 
 
@@ -40,7 +59,7 @@ class OrganizationViewSet(ResourceViewSet):
     """The organization in which the credential acts."""
 
     serializer_class = OrganizationSerializer
-    queryset = Organization.objects.all()
+    queryset = Organization.objects.prefetch_related("rate_limits")
     lookup_url_kwarg = "organization_id"
     permissions = {
         "list": Permission.VIEW_ORGANIZATION,
@@ -250,7 +269,7 @@ class MemberSerializer(Body):
 
 
 class MemberViewSet(ResourceViewSet):
-    """The people of the organization. They join through the pages, which ask them."""
+    """The people of the organization. They join by accepting an invitation."""
 
     serializer_class = MemberSerializer
     queryset = Membership.objects.select_related("organization", "user", "role")
@@ -267,6 +286,51 @@ class MemberViewSet(ResourceViewSet):
 
     def remove(self, row: Membership) -> None:
         services.remove_member(actor=self.request.user, membership=row)
+
+
+class InvitationSerializer(Body):
+    """That an address was asked to join the organization, in which role."""
+
+    id = serializers.IntegerField(read_only=True)
+    email = serializers.EmailField(max_length=254)
+    role = VisibleNameField(slug_field="name", queryset=Role.objects.all())
+    is_owner = serializers.BooleanField(read_only=True)
+    invited_by = serializers.CharField(source="inviter", read_only=True)
+    created_at = serializers.DateTimeField(read_only=True)
+    expires_at = serializers.DateTimeField(read_only=True)
+
+
+class InvitationViewSet(ResourceViewSet):
+    """Invitations that nobody answered. Creating one sends a mail, again if it was there."""
+
+    serializer_class = InvitationSerializer
+    queryset = Invitation.objects.unanswered().select_related(
+        "organization", "role", "invited_by", "invited_by_key"
+    )
+    lookup_url_kwarg = "invitation_id"
+    permissions = {
+        "list": Permission.VIEW_INVITATION,
+        "retrieve": Permission.VIEW_INVITATION,
+        "create": Permission.ADD_MEMBERSHIP,
+        "destroy": Permission.DELETE_INVITATION,
+    }
+
+    def add(self, *, email: str, role: Role) -> Invitation:
+        try:
+            [invitation] = services.invite(
+                actor=self.request.user, organization=self.organization, emails=[email], role=role
+            )
+        except DomainError as problems:
+            raise _at(problems, emails="email") from None
+        return invitation
+
+    def remove(self, row: Invitation) -> None:
+        services.revoke_invitation(actor=self.request.user, invitation=row)
+
+
+def _at(problems: DomainError, **names: str) -> DomainError:
+    """Return the problems under the names that fields have here."""
+    return DomainError({names.get(key, key): value for key, value in problems.error_dict.items()})
 
 
 _ORGANIZATION = rf"v1/organizations/(?P<organization_id>{NUMBER})"
@@ -300,4 +364,10 @@ urlpatterns = [
     route(rf"v1/roles/(?P<role_id>{NUMBER})", RoleViewSet.as_view(ITEM), "role-detail"),
     route(r"v1/members", MemberViewSet.as_view({"get": "list"}), "member-list"),
     route(rf"v1/members/(?P<member_id>{NUMBER})", MemberViewSet.as_view(ITEM), "member-detail"),
+    route(r"v1/invitations", InvitationViewSet.as_view(COLLECTION), "invitation-list"),
+    route(
+        rf"v1/invitations/(?P<invitation_id>{NUMBER})",
+        InvitationViewSet.as_view({"get": "retrieve", "delete": "destroy"}),
+        "invitation-detail",
+    ),
 ]

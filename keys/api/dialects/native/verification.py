@@ -6,14 +6,21 @@ counts against the caller's rate of management calls.
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
+from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework import serializers, status
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    PolymorphicProxySerializer,
+    extend_schema,
+)
+from rest_framework import serializers
 from rest_framework.exceptions import (
     AuthenticationFailed,
     NotAuthenticated,
@@ -24,19 +31,21 @@ from rest_framework.exceptions import (
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from keys import networks, services
+from keys import networks, rates, services
 from keys.api.authentication import KeyAuthentication, presented_secret, user_agent
 from keys.api.dialects.native.dialect import Body, Native, refuse_unknown_parameters
-from keys.api.dialects.native.keys import PersonSerializer
+from keys.api.dialects.native.verdicts import VerdictSerializer, verdict_data
 from keys.api.fields import Amount, Text
 from keys.api.permissions import ANYONE
+from keys.api.throttling import RateLimited
 from keys.api.views import route
-from keys.models import APIKey, Decision
+from keys.entries import Entry
+from keys.models import Decision
 from keys.models.fields import AMOUNT_PLACES, MAX_AMOUNT
 from keys.models.usage import LimitReset
 from keys.roles import Permission
 from keys.services import Verdict
-from keys.verification import Code, Question, explain, missing_scopes, refusing
+from keys.verification import Code, Question
 
 _COST = re.compile(rf"[0-9]{{1,13}}(\.[0-9]{{1,{AMOUNT_PLACES}}})?")
 # A question names few scopes; a key holds no more than an organization defines.
@@ -69,28 +78,17 @@ class VerificationSerializer(Body):
     byok_cost = Amount(required=False)
 
 
-class VerdictSerializer(serializers.Serializer):
-    """The answer. Of a key that is not the organization's own it has `valid` and `code` only."""
+# Questions in one request; each costs what it would cost alone.
+MAX_QUESTIONS = 100
 
-    valid = serializers.BooleanField()
-    code = serializers.ChoiceField([(code.value, code.value) for code in Code])
-    failed_checks = serializers.ListField(child=serializers.CharField(), required=False)
-    missing_scopes = serializers.ListField(child=serializers.CharField(), required=False)
-    key_id = serializers.IntegerField(required=False)
-    key_name = serializers.CharField(required=False)
-    key_scope = serializers.ListField(child=serializers.CharField(), required=False)
-    label = serializers.CharField(required=False)
-    organization_id = serializers.IntegerField(required=False)
-    workspace_id = serializers.UUIDField(required=False)
-    role = serializers.CharField(required=False, allow_null=True)
-    owner = PersonSerializer(required=False, allow_null=True)
-    external_user = serializers.CharField(required=False, allow_null=True)
-    not_before = serializers.DateTimeField(required=False, allow_null=True)
-    expires_at = serializers.DateTimeField(required=False, allow_null=True)
-    limit = Amount(required=False, allow_null=True)
-    limit_remaining = Amount(required=False, allow_null=True)
-    limit_reset = serializers.CharField(required=False, allow_null=True)
-    limit_resets_at = serializers.DateTimeField(required=False, allow_null=True)
+
+def _one_or_many(name: str, serializer: type[serializers.Serializer]) -> Any:
+    return PolymorphicProxySerializer(
+        component_name=name,
+        serializers=[serializer, serializer(many=True)],
+        resource_type_field_name=None,
+        many=False,
+    )
 
 
 class VerifyView(Native):
@@ -103,72 +101,57 @@ class VerifyView(Native):
         return VerificationSerializer()
 
     @extend_schema(
-        operation_id="verify", request=VerificationSerializer, responses=VerdictSerializer
+        operation_id="verify",
+        request=_one_or_many("Verifications", VerificationSerializer),
+        responses=_one_or_many("Verdicts", VerdictSerializer),
     )
     def post(self, request: Request) -> Response:
-        """Say whether a key is good, count its use and charge its limit."""
-        body = VerificationSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        asked = dict(body.validated_data)
-        address = asked.pop("ip", None)
-        scopes = frozenset(asked.pop("scopes", ()))
-        verdict = services.verify_key(
-            secret=asked.pop("key"),
-            organization=request.user.organization,
-            address=address,
-            scopes=scopes,
-            **asked,
+        """Say whether a key is good, count its use and charge its limit.
+
+        Up to a hundred questions may be asked at once, as a list; the answers are in their
+        order, each counted and charged as if it had been asked alone. When one question is
+        malformed, all are refused, and nothing is counted or charged.
+        """
+        if not isinstance(request.data, list):
+            body = VerificationSerializer(data=request.data)
+            body.is_valid(raise_exception=True)
+            return Response(_answer(request, body.validated_data))
+        # A mistake in one of them refuses all, before any is judged.
+        bodies = serializers.ListSerializer(
+            child=VerificationSerializer(),
+            data=request.data,
+            allow_empty=False,
+            max_length=MAX_QUESTIONS,
         )
-        question = Question(now=timezone.now(), address=address, scopes=scopes)
-        told = describe_verdict(verdict, question)
-        data = VerdictSerializer(told).data
-        # The serializer says null for what is not told; nothing is to be said of it at all.
-        return Response({name: data[name] for name in told})
+        bodies.is_valid(raise_exception=True)
+        return Response([_answer(request, asked) for asked in bodies.validated_data])
 
 
-def describe_verdict(verdict: Verdict, question: Question) -> dict[str, Any]:
-    """Return what the asker is told: everything of a key of its own, nothing of others."""
-    told: dict[str, Any] = {"valid": verdict.is_valid, "code": verdict.code.value}
-    key, snapshot = verdict.key, verdict.snapshot
-    if key is None or snapshot is None:
-        return told
-    failed = [code.value for code in refusing(explain(snapshot, question))]
-    if verdict.code is Code.LIMIT_EXCEEDED:
-        failed.append(verdict.code.value)
-    # What was charged a moment ago, here or elsewhere, counts.
-    key.totals.refresh_from_db()
-    return told | {
-        "failed_checks": failed,
-        "missing_scopes": missing_scopes(snapshot, question.scopes),
-        "key_id": key.pk,
-        "key_name": key.name,
-        "key_scope": sorted(snapshot.scopes),
-        "label": key.label,
-        "organization_id": key.organization_id,
-        "workspace_id": key.workspace_id,
-        "role": key.role.name if key.role else None,
-        "owner": key.owner,
-        "external_user": key.external_user,
-        "not_before": key.not_before,
-        "expires_at": key.expires_at,
-        "limit": key.limit,
-        "limit_remaining": key.remaining_at(question.now),
-        "limit_reset": key.limit_reset,
-        "limit_resets_at": LimitReset.period_end(key.limit_reset, question.now),
-    }
+def _answer(request: Request, asked: dict[str, Any]) -> dict[str, Any]:
+    asked = dict(asked)
+    address = asked.pop("ip", None)
+    scopes = frozenset(asked.pop("scopes", ()))
+    verdict = services.verify_key(
+        secret=asked.pop("key"),
+        organization=request.user.organization,
+        address=address,
+        scopes=scopes,
+        **asked,
+    )
+    return verdict_data(verdict, Question(now=timezone.now(), address=address, scopes=scopes))
 
 
 # Who the key is, for the service behind a proxy. Every one is in every 204, empty where there
 # is nothing to say, so that a proxy that copies them overwrites what a client sent as its own.
-IDENTITY_HEADERS: dict[str, Callable[[Verdict], object]] = {
-    "X-Keyhaven-Key-Id": lambda verdict: verdict.key.pk,
-    "X-Keyhaven-Key-Name": lambda verdict: verdict.key.name,
-    "X-Keyhaven-Organization": lambda verdict: verdict.key.organization.slug,
-    "X-Keyhaven-Workspace": lambda verdict: verdict.key.workspace_id,
-    "X-Keyhaven-Owner": lambda verdict: verdict.key.owner or "",
-    "X-Keyhaven-Role": lambda verdict: verdict.key.role or "",
-    "X-Keyhaven-Scopes": lambda verdict: " ".join(sorted(verdict.snapshot.scopes)),
-    "X-Keyhaven-External-User": lambda verdict: verdict.key.external_user or "",
+IDENTITY_HEADERS: dict[str, Callable[[Entry], object]] = {
+    "X-Keyhaven-Key-Id": lambda entry: entry.key_id,
+    "X-Keyhaven-Key-Name": lambda entry: entry.name,
+    "X-Keyhaven-Organization": lambda entry: entry.organization_slug,
+    "X-Keyhaven-Workspace": lambda entry: entry.workspace_id,
+    "X-Keyhaven-Owner": lambda entry: entry.owner.email if entry.owner else "",
+    "X-Keyhaven-Role": lambda entry: entry.role or "",
+    "X-Keyhaven-Scopes": lambda entry: " ".join(sorted(entry.snapshot.scopes)),
+    "X-Keyhaven-External-User": lambda entry: entry.external_user or "",
 }
 
 # Printable ASCII but the percent sign: what a header carries as it is.
@@ -180,9 +163,19 @@ _REFUSED_FOR_LIMIT = _("The limit of this API key is spent.")
 _REFUSED = _("This API key is not valid.")
 
 
+def identity_headers(entry: Entry) -> dict[str, str]:
+    """Return the headers that tell who a good key is."""
+    return {name: header_text(read(entry)) for name, read in IDENTITY_HEADERS.items()}
+
+
 def header_text(value: object) -> str:
     """Return text that is safe in a header; anything unusual is percent-encoded UTF-8."""
     return quote(str(value), safe=_PLAIN).strip()
+
+
+ASKED_PARAMETERS = {"scope", "cost", "status"}
+# A proxy that reads no body keeps its connection after a 204; some take 200 for yes alone.
+GOOD_STATUSES = (204, 200)
 
 
 class AuthView(Native):
@@ -215,30 +208,38 @@ class AuthView(Native):
             OpenApiParameter(
                 "cost", float, description="Charged against the limit; 1 when absent."
             ),
+            OpenApiParameter(
+                "status",
+                int,
+                enum=GOOD_STATUSES,
+                description="How a good key is answered, for proxies that want 200; 204 else.",
+            ),
         ],
         responses={
+            200: OpenApiResponse(description="As 204, where it was asked for."),
             204: OpenApiResponse(
                 description="The key is good; headers `X-Keyhaven-…` say whose it is."
-            )
+            ),
         },
     )
     def get(self, request: Request) -> Response:
         """Let the presented key pass or not."""
-        refuse_unknown_parameters(request, {"scope", "cost"})
+        refuse_unknown_parameters(request, ASKED_PARAMETERS)
+        asked = read_asked(request.query_params)
         secret = presented_secret(request)
         if secret is None:
             raise NotAuthenticated
         verdict = services.verify_key(
             secret=secret,
             address=request.client_address,
-            scopes=request.query_params.getlist("scope"),
-            cost=_read_cost(request),
+            scopes=asked.scopes,
+            cost=asked.cost,
             user_agent=user_agent(request),
             door=Decision.Door.AUTH,
         )
         refuse(verdict)
-        headers = {name: header_text(read(verdict)) for name, read in IDENTITY_HEADERS.items()}
-        return Response(status=status.HTTP_204_NO_CONTENT, headers=headers)
+        headers = {**identity_headers(verdict.entry), **rates.headers(verdict.rates)}
+        return Response(status=asked.status, headers=headers)
 
     # The document names one operation.
     @extend_schema(exclude=True)
@@ -248,11 +249,32 @@ class AuthView(Native):
     post = put = patch = delete = options = head
 
 
-def _read_cost(request: Request) -> Decimal:
-    text = request.query_params.get("cost", "1")
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a proxy asks of a key: scopes, a cost, and the status of a good answer."""
+
+    scopes: frozenset[str]
+    cost: Decimal
+    status: int
+
+
+def read_asked(params: QueryDict) -> Asked:
+    """Return what the query of a proxy asks. Raises ValidationError by parameter."""
+    return Asked(frozenset(params.getlist("scope")), _read_cost(params), _read_status(params))
+
+
+def _read_cost(params: QueryDict) -> Decimal:
+    text = params.get("cost", "1")
     if _COST.fullmatch(text) and Decimal(text) <= MAX_AMOUNT:
         return Decimal(text)
     raise ValidationError({"cost": [_("Give a number from 0, with at most six decimals.")]})
+
+
+def _read_status(params: QueryDict) -> int:
+    match params.getlist("status", ["204"]):
+        case [("200" | "204") as status]:
+            return int(status)
+    raise ValidationError({"status": [_("Give 200 or 204, once.")]})
 
 
 def refuse(verdict: Verdict) -> None:
@@ -264,15 +286,17 @@ def refuse(verdict: Verdict) -> None:
             raise PermissionDenied(_REFUSED_FOR_SCOPES)
         case Code.FORBIDDEN_ADDRESS:
             raise PermissionDenied(_REFUSED_FOR_ADDRESS)
+        case Code.RATE_LIMITED:
+            raise RateLimited(verdict.rates)
         case Code.LIMIT_EXCEEDED:
-            raise Throttled(wait=_seconds_to_reset(verdict.key), detail=str(_REFUSED_FOR_LIMIT))
+            raise Throttled(wait=_seconds_to_reset(verdict.entry), detail=str(_REFUSED_FOR_LIMIT))
     # Which check refused is for the key's owners to see, not for whoever tries it.
     raise AuthenticationFailed(_REFUSED)
 
 
-def _seconds_to_reset(key: APIKey) -> float | None:
+def _seconds_to_reset(entry: Entry) -> float | None:
     now = timezone.now()
-    end = LimitReset.period_end(key.limit_reset, now)
+    end = LimitReset.period_end(entry.limit_reset, now)
     return (end - now).total_seconds() if end else None
 
 
