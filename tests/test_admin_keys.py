@@ -17,6 +17,11 @@ class TestKeys:
         assert key.secret not in text
         assert key.secrets.get().digest not in text
 
+    def test_the_key_page_says_how_often_it_may_be_used(self, as_staff, key, owner):
+        rates = [{"amount": 600, "period": "minute"}]
+        services.update_key(actor=owner, key=key, rate_limits=rates)
+        assert "600 requests a minute" in as_staff.get(page("apikey_change", key.pk)).text
+
     def test_staff_cannot_issue_or_change_keys(self, as_staff, key):
         assert as_staff.get("/admin/keys/apikey/add/").status_code == 403
         assert as_staff.post(page("apikey_change", key.pk), {"name": "Mine"}).status_code == 403

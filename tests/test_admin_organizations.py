@@ -135,6 +135,26 @@ class TestOrganizations:
         assert {member.user for member in acme.memberships.all()} == {owner.user, first.user}
         assert acme.memberships.get(pk=first.pk).role == admin_role
 
+    def test_the_page_says_what_the_organization_demands(self, as_staff, owner, acme):
+        services.update_policy(actor=owner, organization=acme, person_key_days=90)
+        shown = as_staff.get(page("organization_change", acme.pk)).text
+        assert "Keys of people live at most 90 days." in shown
+
+    def test_manage_that_takes_two_people_is_given_by_nobody_alone(
+        self, as_superuser, owner, admin, acme, developer
+    ):
+        services.update_policy(actor=owner, organization=acme, two_person_rule=True)
+        *managers, last = acme.memberships.order_by("user_id")
+        admin_role = Role.objects.get(organization=None, name="admin")
+        rows = [*map(self.row, managers), self.row(last, role=admin_role.pk)]
+
+        response = as_superuser.post(
+            page("organization_change", acme.pk), self.members(acme, *rows, initial=3)
+        )
+
+        assert "takes two people" in response.text
+        assert acme.memberships.get(pk=last.pk).role != admin_role
+
     def test_ownership_is_handed_over_in_one_step(self, as_superuser, acme, admin):
         owner, successor = acme.memberships.order_by("user_id")
 

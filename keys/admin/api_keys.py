@@ -23,6 +23,7 @@ from keys.admin.site import staff
 from keys.forms.search import SearchForm
 from keys.models import AllowedIP, APIKey, KeySecret
 from keys.roles import Permission
+from keys.templatetags.rates import rates_in_words
 
 
 class SecretInline(ReadOnlyInline):
@@ -151,6 +152,7 @@ class APIKeyAdmin(ButtonAdmin):
                     "limit_reset",
                     "include_byok_in_limit",
                     "remaining",
+                    "rates",
                     "assign_server_ips",
                     "external_user",
                 )
@@ -209,7 +211,12 @@ class APIKeyAdmin(ButtonAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         key = self.get_object(request, object_id)
-        context = use_of_key(request.user, key) if key is not None else {}
+        context = {}
+        if key is not None:
+            services.note_read(
+                actor=request.user, obj=key, organization=key.organization, action="apikey.read"
+            )
+            context = use_of_key(request.user, key)
         return super().change_view(
             request, object_id, form_url, {**context, **(extra_context or {})}
         )
@@ -224,6 +231,10 @@ class APIKeyAdmin(ButtonAdmin):
     @admin.display(description=_("label"))
     def label_code(self, key: APIKey) -> str:
         return format_html("<code>{}</code>", key.label)
+
+    @admin.display(description=_("rate limits"))
+    def rates(self, key: APIKey) -> str:
+        return rates_in_words(key)
 
     @admin.display(description=_("last used"), ordering="totals__last_used_at")
     def last_used(self, key: APIKey) -> str:

@@ -15,12 +15,19 @@ from keys import policy
 from keys.admin.counting import Count, count_up_to
 from keys.admin.rows import visible_people
 from keys.hygiene import owner_is_gone
-from keys.models import APIKey, AuditEvent, Organization, UsageBucket, User
+from keys.models import (
+    APIKey,
+    AuditEvent,
+    Organization,
+    OrganizationBucket,
+    UsageBucket,
+    User,
+)
 from keys.models.keys import Status
 from keys.verification import Code
 
 # The newest buckets of use are read, and no older ones: buckets are numbered as their hours
-# come, so that this is the whole day except where very many keys are used.
+# come, so that this is the whole day except where very many keys or organizations are.
 BUCKETS_READ = 50_000
 
 EVENTS_SHOWN = 12
@@ -109,7 +116,7 @@ def _sizes(actor: User, keys: Any) -> Iterator[Number]:
 
 
 def _judgements(actor: User, now: datetime) -> Iterator[Number]:
-    buckets, is_whole = _last_day(actor, now)
+    buckets, is_whole = _last_day(actor, OrganizationBucket, now)
     sums = buckets.aggregate(accepted=_accepted(), refused=_refused())
     note = "" if is_whole else _("at least")
     for label, number in (
@@ -121,7 +128,7 @@ def _judgements(actor: User, now: datetime) -> Iterator[Number]:
 
 def _spikes(actor: User, now: datetime) -> list[Spike]:
     """Return the keys that were refused oftenest in the last 24 hours, if often at all."""
-    buckets, _is_whole = _last_day(actor, now)
+    buckets, _is_whole = _last_day(actor, UsageBucket, now)
     # Few keys are refused that often; names and uses are then looked up for these alone.
     refused = dict(
         buckets.exclude(outcome=Code.VALID)
@@ -140,14 +147,17 @@ def _spikes(actor: User, now: datetime) -> list[Spike]:
     return [Spike(keys[pk], refused[pk]) for pk in spikes]
 
 
-def _last_day(actor: User, now: datetime) -> tuple[QuerySet[UsageBucket], bool]:
+def _last_day(actor: User, model: type[Any], now: datetime) -> tuple[QuerySet[Any], bool]:
     """Return the buckets of the last 24 hours, and whether these are all of them."""
     since = now - timedelta(days=1)
-    buckets = policy.visible(actor, UsageBucket.objects.order_by())
-    newest = buckets.order_by("-pk").values_list("pk", flat=True).first() or 0
-    window = buckets.filter(pk__gt=newest - BUCKETS_READ)
-    is_cut = buckets.filter(pk=newest - BUCKETS_READ, hour__gt=since).exists()
-    return window.filter(hour__gt=since), not is_cut
+    buckets = policy.visible(actor, model.objects.order_by())
+    newest_first = buckets.order_by("-pk").values_list("pk", "hour")
+    last = newest_first[BUCKETS_READ : BUCKETS_READ + 1].first()
+    if last is None:
+        return buckets.filter(hour__gt=since), True
+    # Not counted off by numbers: PostgreSQL leaves some out whenever it adds to a bucket.
+    pk, hour = last
+    return buckets.filter(pk__gt=pk, hour__gt=since), hour <= since
 
 
 def _accepted() -> Coalesce:

@@ -9,11 +9,12 @@ from django.db.models import Count, QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from keys import policy, services
+from keys import policy, rules, services
 from keys.admin.base import (
     ReadOnlyInline,
     ServiceForm,
@@ -26,6 +27,8 @@ from keys.admin.site import staff
 from keys.models import Membership, Organization, ServerAddress, User, Workspace
 from keys.policy import Actor
 from keys.roles import Permission
+from keys.services.enforcing import ApprovalRequiredError
+from keys.templatetags.policies import policy_sentences
 
 
 class PersonField(forms.ModelChoiceField):
@@ -114,6 +117,8 @@ class MembershipFormSet(BaseInlineFormSet):
         except ValidationError as error:
             # Told above the table: a formset has no place for problems by field.
             raise ValidationError(error.messages) from None
+        except ApprovalRequiredError as refusal:
+            raise ValidationError(str(refusal)) from None
 
     def perform(self) -> None:
         """Add, change and remove members, in an order in which ownership can be handed over."""
@@ -199,7 +204,7 @@ class OrganizationAdmin(ButtonAdmin):
     list_filter = (SuspensionFilter,)
     search_fields = ("=id", "name", "slug", "members__email")
     search_help_text = _("Number, name, short name, person.")
-    readonly_fields = ("state_badge", "created_at", "keys_link")
+    readonly_fields = ("state_badge", "created_at", "keys_link", "policy_rules")
     buttons = (
         Button(
             name="suspend",
@@ -253,7 +258,7 @@ class OrganizationAdmin(ButtonAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if obj is None:
             return ("name", "slug", "owner")
-        return ("name", "slug", "state_badge", "created_at", "keys_link")
+        return ("name", "slug", "state_badge", "created_at", "keys_link", "policy_rules")
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[type]:
         return [MembershipInline, WorkspaceInline, ServerAddressInline] if obj else []
@@ -276,6 +281,11 @@ class OrganizationAdmin(ButtonAdmin):
     @admin.display(description=_("members"), ordering="_members")
     def member_count(self, organization: Any) -> int:
         return organization._members
+
+    @admin.display(description=_("policy"))
+    def policy_rules(self, organization: Organization) -> str:
+        sentences = policy_sentences(rules.rules_of(organization))
+        return format_html_join(mark_safe("<br>"), "{}", ((each,) for each in sentences))
 
     @admin.display(description=_("keys"))
     def keys_link(self, organization: Organization) -> str:

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from keys import spreadsheets
+from keys import spreadsheets, standby
 from keys.admin.reports import REPORTS, Report
 from keys.templatetags.dates import on
 
@@ -33,7 +33,8 @@ def show_list(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
 def show(request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
     """Show the first rows of a report."""
     report = _get(name)
-    rows = list(islice(report.find(request.user, timezone.now()), ROWS_SHOWN + 1))
+    found = standby.rows(lambda: report.find(request.user, timezone.now()))
+    rows = list(islice(found, ROWS_SHOWN + 1))
     return TemplateResponse(
         request,
         "admin/report.html",
@@ -56,7 +57,7 @@ def show(request: HttpRequest, name: str, context: dict[str, Any]) -> HttpRespon
 def download(request: HttpRequest, name: str) -> StreamingHttpResponse:
     """Answer all rows of a report as a file, made as it is sent."""
     report = _get(name)
-    rows = report.find(request.user, timezone.now())
+    rows = standby.rows(lambda: report.find(request.user, timezone.now()))
     cells = ([row[column] for column in report.columns] for row in rows)
     return spreadsheets.answer(name, report.columns.values(), cells)
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Exists, Max, OuterRef, Q, Sum
+from django.db.models import Case, Count, Exists, Max, OuterRef, Q, Sum, When
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from keys import policy, secrets
 from keys.admin import rows
+from keys.foreign import WRAPPED
 from keys.models import APIKey, KeySecret, Membership, Organization, UsageBucket, User
 from keys.models.keys import Status
 from keys.verification import Code
@@ -149,10 +150,12 @@ def one_owner(actor: User, now: datetime) -> Iterator[Row]:
 def peppers(actor: User, now: datetime) -> Iterator[Row]:
     """How many secrets lie under each pepper, the newest first: which one can be retired."""
     in_use = Q(revoked_at=None, key__revoked_at=None) & (Q(retires_at=None) | Q(retires_at__gt=now))
+    # What another system made lies, until its first use, under that of the import.
+    under = Case(When(pepper_id=WRAPPED, then="imported__pepper_id"), default="pepper_id")
     counted = {
-        row["pepper_id"]: row
+        row["under"]: row
         for row in policy.visible(actor, KeySecret.objects.order_by())
-        .values("pepper_id")
+        .values(under=under)
         .annotate(
             total=Count("pk"),
             usable=Count("pk", filter=in_use),

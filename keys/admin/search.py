@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 
-from keys import policy, secrets, snapshots
+from keys import policy, secrets, services, snapshots
 from keys.admin.rows import visible_people
 from keys.forms.search import MAX_SEARCH_LENGTH, SearchForm
 from keys.models import APIKey, AuditEvent, KeySecret, Organization, User
@@ -53,6 +53,14 @@ def search(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     if request.method not in ("GET", "HEAD", "POST"):
         return HttpResponseNotAllowed(["GET", "POST"])
     term = request.POST.get("term", "").replace("\x00", "").strip()
+    if term:
+        # Not for what: it may be a secret.
+        services.note_read(
+            actor=request.user,
+            obj=request.user,
+            organization=None,
+            action="installation.searched",
+        )
     groups = [group for group in _find(request.user, term) if group.hits]
     hits = [hit for group in groups for hit in group.hits]
     if len(hits) == 1:

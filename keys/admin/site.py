@@ -10,7 +10,7 @@ from django.urls import URLPattern, URLResolver, path
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 
-from keys.admin import dashboard, report_pages, search
+from keys.admin import dashboard, report_pages, search, status
 
 
 class StaffSite(admin.AdminSite):
@@ -68,6 +68,10 @@ class StaffSite(admin.AdminSite):
     def report_csv(self, request: HttpRequest, report: str) -> HttpResponse:
         """Answer one report as a file."""
         return report_pages.download(request, report)
+
+    def status(self, request: HttpRequest) -> HttpResponse:
+        """Show the hosts and processes on which keys are judged."""
+        return status.show(request, self.each_context(request))
 
 
 staff = StaffSite()

@@ -35,6 +35,7 @@ def pages_of(organization, key) -> list[str]:
         "/admin/reports/keys-by-organization/",
         "/admin/reports/without-second-factor/",
         "/admin/reports/peppers/",
+        "/status/",
         *(f"/admin/keys/{name}/" for name in LISTS),
         "/admin/keys/apikey/?status=revoked",
         f"/admin/keys/apikey/{key.pk}/change/",
