@@ -8,23 +8,28 @@ from pathlib import Path
 
 import django
 
-BENCHMARKS = ("pages",)
+from tests.benchmarks.report import Report
+
+BENCHMARKS = ("importing", "pages", "verification")
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--output", type=Path, help="also write the report into this file")
     commands = parser.add_subparsers(dest="benchmark", required=True)
     modules = {name: import_module(f"tests.benchmarks.{name}") for name in BENCHMARKS}
     for name, module in modules.items():
-        module.add_arguments(commands.add_parser(name, help=module.__doc__.splitlines()[0]))
+        command = commands.add_parser(name, help=module.__doc__.splitlines()[0])
+        command.add_argument("--output", type=Path, help="also write the report into this folder")
+        module.add_arguments(command)
     options = parser.parse_args()
     report = modules[options.benchmark].run(options)
-    sys.stdout.write(report + "\n")
+    if isinstance(report, str):
+        report = Report(report)
+    sys.stdout.write(report.text + "\n")
     if options.output:
-        options.output.write_text(report + "\n")
+        report.write(options.output, options.benchmark)
 
 
 main()

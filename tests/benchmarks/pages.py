@@ -6,16 +6,28 @@ The database is one of its own: SQLite, or on the server of DATABASE_URL.
 """
 
 import argparse
+import logging
 from statistics import median
 from time import perf_counter
 
+from allauth.account.internal.flows.login import record_authentication
+from django.core.cache import cache
+from django.core.management import call_command
 from django.db import connection
+from django.db.models import Max, Min
+from django.http import HttpRequest
 from django.test import Client
 from django.test.utils import CaptureQueriesContext, setup_databases, teardown_databases
 from django.utils import timezone
 
+from keys.hygiene import CHECKS
 from keys.models import Organization, User
+from keys.orderings import ORDERINGS
+from keys.views.saved_filters import SAVED_FILTERS
+from tests.benchmarks import keys_at_once
+from tests.benchmarks.machine import facts
 from tests.benchmarks.population import populate
+from tests.benchmarks.writing import settle
 
 # Name -> path below the organization's; `{key}` is a key in the middle of the list.
 PAGES = {
@@ -23,63 +35,137 @@ PAGES = {
     "home, 1 hour": "?range=1h",
     "home, 30 days": "?range=30d",
     "keys": "keys/",
-    "keys, by name": "keys/?ordering=name",
-    "keys, by last use": "keys/?ordering=-last_used_at",
+    **{f"keys, by {each}": f"keys/?ordering={each}" for each in ORDERINGS},
     "keys, search": "keys/?search=service+77",
-    "keys, never used": "keys/?unused=true",
-    "keys, no IP list": "keys/?unrestricted=true",
-    "keys, expiring": "keys/?expiring=true&ordering=expires_at",
+    "keys, search of what nobody has": "keys/?search=frontend",
+    "keys, search of what all have": "keys/?search=service",
+    "keys, last four": "keys/?search={last_four}",
+    "keys, number": "keys/?search=%23{number}",
+    **{f"keys, {each.label}": f"keys/?{each.query}" for each in SAVED_FILTERS if each.query},
     "new key": "keys/new/",
     "key": "keys/{key}/",
+    "explain": "explain/",
+    "hygiene": "hygiene/",
+    **{f"hygiene, {each.label}": f"hygiene/{name}/" for name, each in CHECKS.items()},
+    "audit": "audit/",
+    "audit, one action": "audit/?action=apikey.issued",
     "members": "settings/members/",
     "roles and scopes": "settings/roles/",
     "workspaces": "settings/workspaces/",
     "server addresses": "settings/server-addresses/",
+    "settings": "settings/",
 }
+
+
+_HEADING = "## On "
+_PREFACE = """\
+Time in the server of a whole page, its queries included and with nothing kept from the visit
+before; signed in as the owner, who sees every key."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say which sizes, and how often each page is visited."""
     parser.add_argument("--keys", type=int, nargs="+", default=[1_000, 100_000])
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--pages", default="", help="only pages with this in their name")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="measure in the database of DATABASE_URL itself, which is for nothing else, and "
+        "leave the keys there for the next time",
+    )
 
 
 def run(options: argparse.Namespace) -> str:
     """Measure, and return the report as a Markdown table."""
+    logging.disable(logging.INFO)
+    if options.keep:
+        call_command("migrate", verbosity=0)
+        return _run(options)
     databases = setup_databases(verbosity=0, interactive=False)
     try:
-        grounds = [populate(count, now=timezone.now()) for count in options.keys]
-        if connection.vendor == "postgresql":
-            # What its autovacuum does by itself within minutes.
-            with connection.cursor() as cursor:
-                cursor.execute("ANALYZE")
-        return _report(_measure(grounds, options.rounds), options)
+        return _run(options)
     finally:
         teardown_databases(databases, verbosity=0)
 
 
+def _run(options: argparse.Namespace) -> str:
+    grounds = [_ground(count) for count in options.keys]
+    settle()
+    pages = _report(_measure(grounds, options), options)
+    largest = keys_at_once.measure(*grounds[-1], options.rounds)
+    return _document(f"{pages}\n\nWith {options.keys[-1]:,} keys:\n\n{largest}", options)
+
+
+def _document(section: str, options: argparse.Namespace) -> str:
+    """Return the section of this database, with those of others that were written before."""
+    sections = {}
+    before = options.output / "pages.md" if options.output else None
+    if before and before.exists():
+        for each in before.read_text().split(_HEADING)[1:]:
+            name, _, text = each.partition("\n")
+            sections[name] = text.strip()
+    sections[connection.vendor] = section
+    machine = "\n".join(f"- {name}: {value}" for name, value in facts().items())
+    return "\n\n".join(
+        [
+            "# What pages cost as keys grow",
+            _PREFACE,
+            machine,
+            *(f"{_HEADING}{name}\n\n{text}" for name, text in sorted(sections.items())),
+        ]
+    )
+
+
+def _ground(count: int) -> tuple[Organization, User]:
+    """Return the organization with so many keys, made if it is not there yet, and its owner."""
+    organization = Organization.objects.filter(slug=f"bench-{count}").first()
+    if organization is None:
+        return populate(count, now=timezone.now())
+    return organization, organization.memberships.get(is_owner=True).user
+
+
 def _measure(
-    grounds: list[tuple[Organization, User]], rounds: int
+    grounds: list[tuple[Organization, User]], options: argparse.Namespace
 ) -> dict[str, list[tuple[float, int]]]:
     """Return page -> for each organization (median milliseconds, queries)."""
     clients = []
     for organization, owner in grounds:
-        client = Client(SERVER_NAME="localhost")
-        client.force_login(owner)
-        key = organization.api_keys.order_by("pk")[organization.api_keys.count() // 2]
-        clients.append((client, f"/organizations/{organization.slug}/", key.identifier))
+        client = _sign_in(owner)
+        numbers = organization.api_keys.aggregate(first=Min("pk"), last=Max("pk"))
+        middle = (numbers["first"] + numbers["last"]) // 2
+        key = organization.api_keys.filter(pk__gte=middle).order_by("pk").first()
+        places = {
+            "key": key.identifier,
+            "number": str(key.pk),
+            "last_four": f"x{key.secrets.get().label[-3:]}",
+        }
+        clients.append((client, f"/organizations/{organization.slug}/", places))
     table = {}
-    for name, path in PAGES.items():
-        visits = [(client, home + path.format(key=key)) for client, home, key in clients]
+    chosen = {name: path for name, path in PAGES.items() if options.pages in name}
+    for name, path in chosen.items():
+        visits = [(client, home + path.format(**places)) for client, home, places in clients]
         # The first visit of a page compiles its templates; it is not timed.
         queries = [_count_queries(*visit) for visit in visits]
-        times = [[_time(*visit) for visit in visits] for _round in range(rounds)]
+        times = [[_time(*visit) for visit in visits] for _round in range(options.rounds)]
         medians = map(median, zip(*times, strict=True))
         table[name] = list(zip(medians, queries, strict=True))
     return table
 
 
+def _sign_in(person: User) -> Client:
+    """Return a client of somebody who gave their password just now: some pages ask for that."""
+    client = Client(SERVER_NAME="localhost")
+    client.force_login(person)
+    request = HttpRequest()
+    request.session = client.session
+    record_authentication(request, person, method="password")
+    request.session.save()
+    return client
+
+
 def _count_queries(client: Client, path: str) -> int:
+    cache.clear()
     with CaptureQueriesContext(connection) as captured:
         response = client.get(path)
     if response.status_code != 200:
@@ -88,6 +174,8 @@ def _count_queries(client: Client, path: str) -> int:
 
 
 def _time(client: Client, path: str) -> float:
+    # Figures that are kept for a minute are counted at each visit.
+    cache.clear()
     began = perf_counter()
     client.get(path)
     return (perf_counter() - began) * 1000
@@ -96,9 +184,8 @@ def _time(client: Client, path: str) -> float:
 def _report(table: dict[str, list[tuple[float, int]]], options: argparse.Namespace) -> str:
     smallest = options.keys[0]
     heads = [f"{count:,} keys" for count in options.keys]
-    title = f"Pages on {connection.vendor}, medians of {options.rounds} visits"
     lines = [
-        f"{title}; × is against {smallest:,} keys.",
+        f"Medians of {options.rounds} visits; × is against {smallest:,} keys.",
         "",
         "| page | " + " | ".join(f"{head}: ms | queries" for head in heads) + " | × |",
         "|---|" + "---:|---:|" * len(heads) + "---:|",
