@@ -1,5 +1,6 @@
 """A key that exists."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -9,6 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from keys.forms.fields import AddressLine, short_date
 from keys.forms.key_fields import KeyForm
+from keys.forms.rate_fields import initial_rates
 from keys.models import APIKey
 from keys.summaries import Facts, facts_of, widenings
 
@@ -43,9 +45,20 @@ class EditForm(KeyForm):
 
     def expiry_choices(self) -> list[tuple[str, str | Promise]]:
         if self.key.expires_at is None:
-            return [(self.KEEP, _("Unchanged · never")), *super().expiry_choices()[:-1]]
+            others = [each for each in super().expiry_choices() if each[0] != "never"]
+            return [(self.KEEP, _("Unchanged · never")), *others]
         unchanged = _("Unchanged · %(date)s") % {"date": short_date(self.key.expires_at)}
         return [(self.KEEP, unchanged), *super().expiry_choices()]
+
+    def most_days(self) -> int | None:
+        return self.rules.days_of(self.key.owner_id)
+
+    def _gained(self) -> frozenset[str]:
+        return self.facts.scopes - self._facts_before.scopes
+
+    def _new_ends(self) -> list[datetime | None]:
+        old, new = self._facts_before.expires_at, super()._new_ends()
+        return [end for end in new if old is not None and (end is None or end > old)]
 
     def changes(self) -> dict[str, Any]:
         """Return the fields that were changed, as arguments of `update_key`."""
@@ -61,6 +74,8 @@ class EditForm(KeyForm):
             changes |= {name: self.cleaned_data[name] for name in ("role", "scopes")}
         if changed & {"allowed_ips", "add_own_address"}:
             changes["allowed_ips"] = self._entries()
+        if self.rates_changed:
+            changes["rate_limits"] = self.rate_entries()
         return changes
 
     def clean(self) -> dict[str, Any]:
@@ -130,4 +145,5 @@ class EditForm(KeyForm):
             "limit": key.limit,
             "limit_reset": key.limit_reset or "",
             "include_byok_in_limit": key.include_byok_in_limit,
+            **initial_rates(key.rate_limits.all()),
         }

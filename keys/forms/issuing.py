@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.utils.functional import Promise
+from django.utils.functional import Promise, cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -34,19 +34,28 @@ class IssueForm(OnceForm, KeyForm):
 
     def __init__(self, *args: Any, preset: Preset | None = None, **kwargs: Any) -> None:
         super().__init__(*args, initial=self._initial_of(preset), **kwargs)
-        self.actor = kwargs["actor"]
         self.preset = preset
+        offered = [value for value, _label in self.expiry_choices() if value.isdecimal()]
+        if self.initial["expiry"] not in offered:
+            self.initial["expiry"] = offered[-1]
         grantable = [scope.code for scope in self.grantable_scopes]
         # What the person may not give is not ticked, and the page says so.
         self.lacking = preset.lacking(grantable) if preset else []
         self.initial["scopes"] = [code for code in grantable if code in self.initial["scopes"]]
-        owners = self._owners()
+        owners = self.owner_choices
         self._choices("owner").choices = owners
         self.fields["owner"].initial = owners[0][0] if owners else None
         self.fields["workspace"].initial = next(
             (each.pk for each in self.workspaces if each.is_default), None
         )
         self.fields["slug"].help_text = _("Made from the name when empty.")
+
+    def most_days(self) -> int | None:
+        days = [
+            self.rules.person_key_days if value == self.MINE else self.rules.shared_key_days
+            for value, _label in self.owner_choices
+        ]
+        return None if None in days else max(filter(None, days), default=None)
 
     @property
     def format_state(self) -> str:
@@ -66,6 +75,7 @@ class IssueForm(OnceForm, KeyForm):
             "slug": self.cleaned_data["slug"] or None,
             "owner": self.actor if self.cleaned_data["owner"] == self.MINE else None,
             "allowed_ips": [line.as_entry() for line in self.cleaned_data["allowed_ips"]],
+            "rate_limits": self.rate_entries(),
         }
 
     @staticmethod
@@ -98,7 +108,8 @@ class IssueForm(OnceForm, KeyForm):
     def _owner_name(self, choice: str | None) -> str | None:
         return None if choice == self.ORGANIZATION else self.actor.display_name
 
-    def _owners(self) -> list[tuple[str, str | Promise]]:
+    @cached_property
+    def owner_choices(self) -> list[tuple[str, str | Promise]]:
         owners: list[tuple[str, str | Promise]] = []
         if self.organization.memberships.filter(user=self.actor).exists():
             owners.append((self.MINE, _("Me")))

@@ -1,7 +1,7 @@
 """What people decide about a key: the part that issuing and editing share."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -21,12 +21,15 @@ from keys.forms.fields import (
     days_choice,
     short_date,
 )
+from keys.forms.rate_fields import RATE_FIELDS, RateFields
 from keys.models import Organization, Role, User, Workspace
 from keys.models.fields import AMOUNT_PLACES, MAX_AMOUNT
 from keys.models.keys import validate_short_name
 from keys.models.usage import LimitReset
 from keys.networks import Address
-from keys.summaries import Facts, Summary, credit, summarize
+from keys.rules import RoleTerms, example_of, loaded_rules, role_id_of
+from keys.services.enforcing import reasons_for_approval
+from keys.summaries import Facts, Summary, credit, pace, summarize
 from keys.verification import allowed_networks, passes_lists
 
 # What is typed -> the part of a summary that cannot be told while it is wrong.
@@ -36,10 +39,11 @@ _UNCLEAR = {
     "expires_at": "expires_at",
     "limit": "limit",
     "limit_reset": "limit",
+    **dict.fromkeys(RATE_FIELDS, "rate_limits"),
 }
 
 
-class KeyForm(ServiceForm):
+class KeyForm(RateFields, ServiceForm):
     """Everything that people decide about a key, and its summary as far as it was typed."""
 
     ROLE, SCOPES = "role", "scopes"
@@ -126,6 +130,14 @@ class KeyForm(ServiceForm):
         label=gettext_lazy("Use with one's own provider keys counts too"), required=False
     )
 
+    reason = forms.CharField(
+        label=gettext_lazy("Why you need it"),
+        max_length=500,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=gettext_lazy("For whoever approves it, where somebody has to."),
+    )
+
     def __init__(
         self,
         *args: Any,
@@ -135,9 +147,19 @@ class KeyForm(ServiceForm):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.actor = actor
         self.organization = organization
         self.address = address
         self.now = timezone.now()
+        self.rules = loaded_rules(organization)
+        if self.rules.name_pattern:
+            self.fields["name"].help_text = _("It looks like %(pattern)s, such as %(example)s.") % {
+                "pattern": self.rules.name_pattern,
+                "example": example_of(self.rules.name_pattern),
+            }
+        if self.most_days() is not None:
+            latest = self.now + timedelta(days=self.most_days())
+            self.fields["expires_at"].widget.attrs["max"] = f"{latest:{MomentField.FORMAT}}"
         self.server_addresses = list(
             policy.visible(actor, organization.server_addresses.all()).values_list(
                 "network", flat=True
@@ -158,8 +180,51 @@ class KeyForm(ServiceForm):
 
     def expiry_choices(self) -> list[tuple[str, str | Promise]]:
         """Return the presets, each with the date that it comes to."""
-        presets = [days_choice(days, self.now) for days in EXPIRY_DAYS]
-        return [*presets, ("custom", _("Another date")), ("never", _("Never"))]
+        most = self.most_days()
+        custom = ("custom", _("Another date"))
+        if most is None:
+            presets = [days_choice(days, self.now) for days in EXPIRY_DAYS]
+            return [*presets, custom, ("never", _("Never"))]
+        days = sorted({most, *(each for each in EXPIRY_DAYS if each < most)})
+        return [*(days_choice(each, self.now) for each in days), custom]
+
+    def most_days(self) -> int | None:
+        """Return how many days the key may live at most; None: as long as people like."""
+        raise NotImplementedError
+
+    @property
+    def may_need_approval(self) -> bool:
+        """Whether there is something that the person may not give to a key alone."""
+        terms = self._role_terms
+        return self.rules.two_person_rule or bool(
+            terms and (terms.approval_scopes or terms.approval_days is not None)
+        )
+
+    @property
+    def role_limits(self) -> str:
+        """The only scopes that the person may give to keys, where the role gives fewer."""
+        return ", ".join(sorted(self._role_terms.scopes)) if self._role_terms else ""
+
+    @property
+    def approval_reasons(self) -> list[str]:
+        """Why somebody else has to approve the key as it is typed so far; none: nobody has to."""
+        if not self.may_need_approval:
+            return []
+        return reasons_for_approval(
+            self.actor, self.rules, gained=self._gained(), ends=self._new_ends(), now=self.now
+        )
+
+    @cached_property
+    def _role_terms(self) -> RoleTerms | None:
+        if not self.rules.roles:
+            return None
+        return self.rules.terms_of(role_id_of(self.actor.pk, self.organization))
+
+    def _gained(self) -> frozenset[str]:
+        return self.facts.scopes
+
+    def _new_ends(self) -> list[datetime | None]:
+        return [] if "expires_at" in self.facts.unclear else [self.facts.expires_at]
 
     def clean_limit_reset(self) -> str | None:
         return self.cleaned_data["limit_reset"] or None
@@ -180,8 +245,8 @@ class KeyForm(ServiceForm):
 
     @property
     def limit_state(self) -> str:
-        """What its folded section comes to, in a sentence."""
-        return credit(self.facts)
+        """What the folded section about limits comes to, in sentences."""
+        return " ".join([credit(self.facts), *pace(self.facts)])
 
     @property
     def more_state(self) -> str:
@@ -226,6 +291,7 @@ class KeyForm(ServiceForm):
             limit=typed.get("limit"),
             limit_reset=typed.get("limit_reset"),
             counts_byok=typed.get("include_byok_in_limit", False),
+            rates=self.typed_rates(),
             unclear=unclear,
         )
 

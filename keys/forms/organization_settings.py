@@ -7,16 +7,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from keys.forms.fields import ServiceForm
+from keys.forms.rate_fields import RateFields, initial_rates
 from keys.models import Organization
-from keys.models.organizations import validate_slug
+from keys.models.organizations import LimiterFailure, validate_slug
 
 # Ages of secrets to choose from, in days.
 ROTATION_CHOICES = (90, 180, 365)
 MAX_ROTATION_DAYS = 3650
 
 
-class OrganizationForm(ServiceForm):
-    """Name, short name, and how old secrets get before they are listed for rotation."""
+class OrganizationForm(RateFields, ServiceForm):
+    """Name, short name, age of secrets that are listed for rotation, rate limits of all keys."""
 
     NEVER, CUSTOM = "never", "custom"
 
@@ -50,6 +51,15 @@ class OrganizationForm(ServiceForm):
         widget=forms.NumberInput(attrs={"inputmode": "numeric"}),
     )
 
+    limiter_failure = forms.ChoiceField(
+        label=gettext_lazy("While rate limits cannot be counted"),
+        choices=[
+            (LimiterFailure.REFUSE, gettext_lazy("Refuse requests of rate-limited keys")),
+            (LimiterFailure.ALLOW, gettext_lazy("Let them through uncounted")),
+        ],
+        widget=forms.RadioSelect,
+    )
+
     def __init__(self, *args: Any, organization: Organization, **kwargs: Any) -> None:
         self.organization = organization
         self.needs_confirmation = False
@@ -59,6 +69,8 @@ class OrganizationForm(ServiceForm):
             "slug": organization.slug,
             "rotation": self._choice_of(days),
             "rotation_days": days,
+            "limiter_failure": organization.limiter_failure,
+            **initial_rates(organization.rate_limits.all()),
         }
         super().__init__(*args, **kwargs)
         self.fields["rotation"].choices = [
@@ -87,7 +99,10 @@ class OrganizationForm(ServiceForm):
     def changes(self) -> dict[str, Any]:
         """Return what to save, as the service takes it."""
         cleaned = self.cleaned_data
-        return {"name": cleaned["name"], "slug": cleaned["slug"], "rotation_days": self._days()}
+        changes = {name: cleaned[name] for name in ("name", "slug", "limiter_failure")}
+        if self.rates_changed:
+            changes["rate_limits"] = self.rate_entries()
+        return {**changes, "rotation_days": self._days()}
 
     def _days(self) -> int | None:
         choice = self.cleaned_data["rotation"]

@@ -1,11 +1,12 @@
 """What people look for: a key among many, the answer for one address."""
 
 import re
+from functools import cached_property
 
 from django import forms
 from django.utils.translation import gettext_lazy
 
-from keys import secrets
+from keys import secrets, snapshots
 from keys.forms.fields import AddressField
 
 MAX_SEARCH_LENGTH = 200
@@ -16,11 +17,14 @@ class SearchForm(forms.Form):
 
     search = forms.CharField(required=False, max_length=secrets.MAX_SECRET_LENGTH)
 
-    @property
+    @cached_property
     def secret(self) -> str | None:
         """The whole secret that was typed, alone or in a line such as a header, or None."""
-        words = re.findall(r"[\w-]+", self.cleaned_data.get("search", ""))
-        return next((word for word in words if secrets.find_format(word)), None)
+        text = self.cleaned_data.get("search", "")
+        words = re.findall(r"[\w-]+", text)
+        own = next((word for word in words if secrets.find_format(word)), None)
+        # Other systems' secrets look like other words.
+        return own or next((word for word in text.split() if snapshots.find_secret(word)), None)
 
     @property
     def is_sensitive(self) -> bool:

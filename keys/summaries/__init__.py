@@ -9,10 +9,12 @@ from keys.summaries.sentences import (
     Summary,
     credit,
     deletable_kinds,
+    pace,
     risk_of,
     summarize,
 )
 from keys.summaries.widenings import widenings
+from keys.summaries.words import rate_in_words
 
 __all__ = [
     "Facts",
@@ -21,6 +23,8 @@ __all__ = [
     "credit",
     "deletable_kinds",
     "facts_of",
+    "pace",
+    "rate_in_words",
     "risk_of",
     "summarize",
     "widenings",

@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from keys.models import APIKey
+from keys.models.rates import shortest_first
 from keys.roles import BuiltInScope
 
 
@@ -27,6 +28,8 @@ class Facts:
     limit: Decimal | None = None
     limit_reset: str | None = None
     counts_byok: bool = False
+    # (requests, a models.rates.Period), of the key itself.
+    rates: tuple[tuple[int, str], ...] = ()
     unclear: frozenset[str] = field(default=frozenset())
 
     @property
@@ -37,6 +40,12 @@ class Facts:
     @property
     def is_managing(self) -> bool:
         return BuiltInScope.MANAGE in self.scopes
+
+    @property
+    def is_issuing(self) -> bool:
+        """Whether it can issue keys; one with an amount to spend or to keep cannot."""
+        has_amount = self.limit is not None or bool(self.rates)
+        return self.is_managing or (BuiltInScope.CREATE in self.scopes and not has_amount)
 
     @property
     def own_scopes(self) -> list[str]:
@@ -69,4 +78,5 @@ def facts_of(key: APIKey) -> Facts:
         limit=key.limit,
         limit_reset=key.limit_reset,
         counts_byok=key.include_byok_in_limit,
+        rates=tuple((row.amount, row.period) for row in shortest_first(key.rate_limits.all())),
     )

@@ -12,7 +12,14 @@ from django.utils.translation import gettext_lazy, ngettext
 from keys.models.usage import LimitReset
 from keys.roles import GRANTS, BuiltInScope, Permission
 from keys.summaries.facts import Facts
-from keys.summaries.words import amount_of, day, listed, moment_of, plural_number
+from keys.summaries.words import (
+    amount_of,
+    day,
+    listed,
+    moment_of,
+    plural_number,
+    rates_in_words,
+)
 
 # What the portal's permissions to delete are about.
 _DELETABLE: dict[Permission, str | Promise] = {
@@ -62,7 +69,7 @@ def summarize(facts: Facts, *, now: datetime) -> Summary:
         abilities=list(_abilities(facts)),
         origin=list(_origin(facts)),
         period=list(_period(facts, now)),
-        credit=[credit(facts)],
+        credit=[credit(facts), *pace(facts)],
         risk=risk_of(facts),
         dangers=list(_dangers(facts)),
         advice=list(_advice(facts)),
@@ -134,6 +141,14 @@ def credit(facts: Facts) -> str:
     return text % {"amount": amount}
 
 
+def pace(facts: Facts) -> Iterator[str]:
+    """Yield in a sentence how often the key may be used; nothing where nothing bounds that."""
+    if "rate_limits" in facts.unclear:
+        yield _("How often it may be used cannot be told yet: look at the rate limits.")
+    elif facts.rates:
+        yield _("It may make at most %(rates)s.") % {"rates": rates_in_words(facts.rates)}
+
+
 # The parts of a summary
 
 
@@ -150,7 +165,7 @@ def _abilities(facts: Facts) -> Iterator[str]:
     else:
         sentences = _ABILITIES_OF_A_PERSON if facts.owner else _ABILITIES_OF_THE_ORGANIZATION
         for scope, sentence in sentences.items():
-            if scope in facts.scopes:
+            if scope in facts.scopes and (scope != BuiltInScope.CREATE or facts.is_issuing):
                 yield str(sentence) % names
     own = facts.own_scopes
     if own:
@@ -255,7 +270,7 @@ def _dangers(facts: Facts) -> Iterator[str]:
         }
     if facts.is_managing:
         yield _("Whoever has it can issue keys that outlive this one.")
-    elif BuiltInScope.CREATE in facts.scopes:
+    elif facts.is_issuing:
         yield _("Whoever has it can issue keys, no wider than this one.")
     if {BuiltInScope.UPDATE, BuiltInScope.MANAGE} & facts.scopes:
         yield _("Whoever has it can rotate or disable keys, and so stop your programs.")

@@ -7,9 +7,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from keys import networks
+from keys.models.rates import is_kept_by
 from keys.models.usage import RESETS
 from keys.summaries.facts import Facts
-from keys.summaries.sentences import credit
+from keys.summaries.sentences import credit, pace
 from keys.summaries.words import day, listed, moment_of
 
 
@@ -23,6 +24,7 @@ def widenings(before: Facts, after: Facts, *, now: datetime) -> list[str]:
         *_wider_origin(before, after),
         *_wider_period(before, after, now),
         *_wider_credit(before, after),
+        *_faster_pace(before, after),
     ]
 
 
@@ -84,3 +86,14 @@ def _wider_credit(before: Facts, after: Facts) -> Iterator[str]:
         yield credit(after)
     elif before.counts_byok and not after.counts_byok:
         yield _("Use with one's own provider keys no longer counts against its limit.")
+
+
+def _faster_pace(before: Facts, after: Facts) -> Iterator[str]:
+    if "rate_limits" in after.unclear or all(
+        is_kept_by(rate, after.rates) for rate in before.rates
+    ):
+        return
+    if after.rates:
+        yield from pace(after)
+    else:
+        yield _("It may make as many requests as it likes; until now a rate limit said how many.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from django import template
 from django.utils.functional import Promise
@@ -10,7 +11,9 @@ from django.utils.translation import gettext_lazy
 
 from keys import networks
 from keys.models.usage import LimitReset
+from keys.rates import ORGANIZATION, Window
 from keys.services import Explanation
+from keys.summaries import rate_in_words
 from keys.templatetags.amounts import amount
 from keys.templatetags.dates import exact
 from keys.verification import Check, Code
@@ -48,6 +51,7 @@ _TITLES: dict[Code, str | Promise] = {
     Code.SECRET_RETIRED: gettext_lazy("Secret"),
     Code.FORBIDDEN_ADDRESS: gettext_lazy("Address"),
     Code.INSUFFICIENT_SCOPES: gettext_lazy("Scopes"),
+    Code.RATE_LIMITED: gettext_lazy("Rate limits"),
     Code.LIMIT_EXCEEDED: gettext_lazy("Limit"),
 }
 
@@ -60,20 +64,24 @@ _FIXES: dict[Code, tuple[str, str | Promise, str]] = {
     Code.SECRET_RETIRED: ("rotation", gettext_lazy("See its secrets"), "keys.view_apikey"),
     Code.FORBIDDEN_ADDRESS: ("access", gettext_lazy("See its allowed IPs"), "keys.view_apikey"),
     Code.INSUFFICIENT_SCOPES: ("access", gettext_lazy("See its scopes"), "keys.view_apikey"),
+    Code.RATE_LIMITED: ("limits", gettext_lazy("See its rate limits"), "keys.view_apikey"),
     Code.LIMIT_EXCEEDED: ("limits", gettext_lazy("See its limit"), "keys.view_apikey"),
 }
 
 
 @register.simple_tag
 def steps(explanation: Explanation) -> list[Step]:
-    """Return the checks of an explanation in order, the limit last."""
+    """Return the checks of an explanation in order, rate limits and limit last."""
     described = [
         _step(explanation, check.code, check.passes, _INPUTS[check.code](explanation, check))
         for check in explanation.checks
     ]
-    limit = explanation.limit
-    words = _limit_input(explanation)
-    return [*described, _step(explanation, Code.LIMIT_EXCEEDED, limit.passes, words)]
+    rates, limit = explanation.rates, explanation.limit
+    return [
+        *described,
+        _step(explanation, Code.RATE_LIMITED, rates.passes, _rates_input(explanation)),
+        _step(explanation, Code.LIMIT_EXCEEDED, limit.passes, _limit_input(explanation)),
+    ]
 
 
 def _step(explanation: Explanation, code: Code, passes: bool, words: str) -> Step:
@@ -111,6 +119,7 @@ _ADVICE: dict[Code, str | Promise] = {
         "If requests shall come from there, add the address to its allowed IPs."
     ),
     Code.INSUFFICIENT_SCOPES: gettext_lazy("If it shall do this, give it the missing scope."),
+    Code.RATE_LIMITED: gettext_lazy("Let whoever calls go slower, or raise the rate limit."),
     Code.LIMIT_EXCEEDED: gettext_lazy("Raise the limit: it does not reset by itself."),
 }
 
@@ -278,6 +287,27 @@ _INPUTS: dict[Code, Callable[[Explanation, Check], str]] = {
     Code.FORBIDDEN_ADDRESS: _address_input,
     Code.INSUFFICIENT_SCOPES: _scopes_input,
 }
+
+
+def _rates_input(explanation: Explanation) -> str:
+    rates = explanation.rates
+    if not rates.rates:
+        return _("No rate limit bounds it.")
+    if rates.windows is None and rates.is_for_now:
+        return _("What is left of its rate limits cannot be told: their store does not answer.")
+    if rates.windows is None:
+        return _("What is left of its rate limits is known for this moment only.")
+    return " ".join(map(_window_in_words, rates.windows))
+
+
+def _window_in_words(window: Window) -> str:
+    words = {
+        "rate": rate_in_words(window.rate.amount, window.rate.period),
+        "left": amount(Decimal(window.remaining)),
+    }
+    if window.rate.owner == ORGANIZATION:
+        return _("Of %(rate)s of all keys together, %(left)s are left.") % words
+    return _("Of %(rate)s, %(left)s are left.") % words
 
 
 def _limit_input(explanation: Explanation) -> str:

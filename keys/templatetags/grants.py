@@ -35,7 +35,9 @@ _WORDS: dict[str | Promise, dict[tuple[Permission, ...], str | Promise]] = {
             Permission.ADD_MEMBERSHIP,
             Permission.CHANGE_MEMBERSHIP,
             Permission.DELETE_MEMBERSHIP,
-        ): _("Add and remove them, change their roles"),
+            Permission.VIEW_INVITATION,
+            Permission.DELETE_INVITATION,
+        ): _("Invite and remove them, change their roles"),
     },
     _("Roles and scopes"): {
         (Permission.VIEW_ROLE, Permission.VIEW_SCOPE): _("See them"),
@@ -55,6 +57,14 @@ _WORDS: dict[str | Promise, dict[tuple[Permission, ...], str | Promise]] = {
             Permission.CHANGE_WORKSPACE,
             Permission.DELETE_WORKSPACE,
         ): _("Add, rename and delete them"),
+    },
+    _("Approvals"): {
+        (Permission.VIEW_APPROVALREQUEST,): _("See what was asked for"),
+        (Permission.CHANGE_APPROVALREQUEST,): _("Ask, withdraw and use what was approved"),
+        (Permission.APPROVE_APPROVALREQUEST,): _("Decide on what others ask for"),
+    },
+    _("Webhooks"): {
+        (Permission.VIEW_WEBHOOK, Permission.CHANGE_WEBHOOK): _("See, add and change them"),
     },
     _("Organization"): {
         (Permission.VIEW_ORGANIZATION,): _("See it and its server addresses"),

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import template
+from django.utils.formats import number_format
 from django.utils.functional import Promise
+from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext_lazy
 
+from keys.hygiene import MOST_COUNTED, MOST_LOOKED_AT, OfOldest
 from keys.models import APIKey
 from keys.services.narrowing import Narrow
 
@@ -24,6 +26,11 @@ class Wording:
 
 
 WORDINGS = {
+    "found": Wording(
+        _("Found by somebody"),
+        ngettext_lazy("%d key was found and handed in", "%d keys were found and handed in"),
+        _("No key that was found is left to look after"),
+    ),
     "owner_gone": Wording(
         _("Owner left"),
         ngettext_lazy("%d key belongs to somebody who left", "%d keys belong to somebody who left"),
@@ -33,6 +40,11 @@ WORDINGS = {
         _("Expiring soon"),
         ngettext_lazy("%d key expires within 14 days", "%d keys expire within 14 days"),
         _("No key expires within 14 days"),
+    ),
+    "breaks_policy": Wording(
+        _("Against policy"),
+        ngettext_lazy("%d key breaks a rule of your policy", "%d keys break a rule of your policy"),
+        _("No key breaks a rule of your policy"),
     ),
     "older_than_policy": Wording(
         _("Old secrets"),
@@ -78,7 +90,26 @@ def check_title(check: str) -> str:
 def check_count(check: str, count: int) -> str:
     """Say how many keys fail a check."""
     wording = WORDINGS[check]
-    return str(wording.counted % count) if count else str(wording.none)
+    if not count:
+        return _of_oldest(str(wording.none)) if isinstance(count, OfOldest) else str(wording.none)
+    words = str(wording.counted % min(count, MOST_COUNTED))
+    if count > MOST_COUNTED:
+        words = words.replace(str(MOST_COUNTED), counted_keys(count))
+    return _of_oldest(words) if isinstance(count, OfOldest) else words
+
+
+@register.filter
+def counted_keys(number: int) -> str:
+    """Return a count that stops at MOST_COUNTED in digits: `7`, `10,000+`."""
+    shown = number_format(min(number, MOST_COUNTED), force_grouping=True)
+    return f"{shown}+" if number > MOST_COUNTED else shown
+
+
+def _of_oldest(words: str) -> str:
+    return gettext("%(found)s, of the %(number)s oldest") % {
+        "found": words,
+        "number": number_format(MOST_LOOKED_AT, force_grouping=True),
+    }
 
 
 @register.simple_tag

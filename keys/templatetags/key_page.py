@@ -45,6 +45,7 @@ class Fix:
 _ENABLE = Fix("enable", gettext_lazy("Enable…"), Permission.CHANGE_APIKEY, is_dialog=True)
 _UNLOCK = Fix("unlock", gettext_lazy("Unlock…"), Permission.LOCK_APIKEY, is_dialog=True)
 _EXTEND = Fix("edit", gettext_lazy("Change its expiry"), Permission.CHANGE_APIKEY)
+_FIT = Fix("edit", gettext_lazy("Edit"), Permission.CHANGE_APIKEY)
 _BEGIN = Fix("edit", gettext_lazy("Change its start"), Permission.CHANGE_APIKEY)
 _RAISE = Fix("edit", gettext_lazy("Change its limit"), Permission.CHANGE_APIKEY)
 _ROTATE = Fix("rotate", gettext_lazy("Rotate"), Permission.ROTATE_APIKEY)
@@ -61,8 +62,10 @@ _FIX_OF_STATUS = {
 }
 
 _FIX_OF_CHECK = {
+    "found": _ROTATE,
     "owner_gone": _REVOKE,
     "expiring": _EXTEND,
+    "breaks_policy": _FIT,
     "older_than_policy": _ROTATE,
     "over_scoped": _NARROW,
     "idle": _DISABLE,

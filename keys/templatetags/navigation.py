@@ -37,6 +37,7 @@ _OF_ONE_KEY = {
 
 SETTINGS = (
     Place("settings", _("Organization"), "building-office-2"),
+    Place("policy", _("Policies"), "scale"),
     Place("members", _("Members"), "users", frozenset({"leave", "member-edit", "member-remove"})),
     Place(
         "roles",
@@ -49,6 +50,7 @@ SETTINGS = (
             }
         ),
     ),
+    Place("permissions", _("Who may do what"), "table-cells"),
     Place(
         "workspaces",
         _("Workspaces"),
@@ -62,17 +64,37 @@ SETTINGS = (
         frozenset({"server-address-edit", "server-address-remove"}),
     ),
     Place(
+        "import",
+        _("Import keys"),
+        "arrow-up-tray",
+        permission=Permission.ADD_APIKEY,
+    ),
+    Place(
         "shared-secret",
         _("Shared secret"),
         "lock-closed",
         permission=Permission.REVEAL_SHAREDSECRET,
     ),
+    Place(
+        "webhooks",
+        _("Webhooks"),
+        "bolt",
+        frozenset({"webhook", "webhook-edit", "webhook-delete", "webhook-delivery"}),
+        permission=Permission.VIEW_WEBHOOK,
+    ),
+    Place("leaks", _("Leak reports"), "flag"),
 )
 
 TABS = (
     Place("overview", _("Overview"), "squares-2x2"),
     Place("list", _("API keys"), "key", frozenset(_OF_ONE_KEY)),
     Place("hygiene", _("Hygiene"), "sparkles", frozenset({"hygiene-check"})),
+    Place(
+        "approvals",
+        _("Approvals"),
+        "hand-raised",
+        frozenset({"approval", "approval-issue", "role-ask"}),
+    ),
     Place("explain", _("Explain"), "question-mark-circle"),
     Place(
         "audit",

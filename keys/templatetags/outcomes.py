@@ -21,6 +21,7 @@ _WORDS = {
     Code.FORBIDDEN_ADDRESS: _("the address is not allowed"),
     Code.INSUFFICIENT_SCOPES: _("a scope is missing"),
     Code.LIMIT_EXCEEDED: _("the limit is reached"),
+    Code.RATE_LIMITED: _("it was used too often"),
 }
 
 

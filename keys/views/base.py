@@ -26,6 +26,7 @@ _ASKED = (
     Permission.CHANGE_ORGANIZATION,
     Permission.REVEAL_SHAREDSECRET,
     Permission.VIEW_AUDITEVENT,
+    Permission.VIEW_WEBHOOK,
 )
 
 
@@ -47,13 +48,15 @@ class OrganizationRequest(PersonRequest):
 def in_organization(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """Hand a view a request that knows the organization of its path, or answer 404.
 
+    A member without the second factor that the organization requires is told to set one up.
     So it does when a service finds that the row is gone which the view just found.
     """
 
     @wraps(view)
     def wrapper(request: OrganizationRequest, organization: str, **kwargs: Any) -> HttpResponse:
         # One query for the switcher and the page; staff see organizations beyond their own.
-        everything = policy.with_permissions(request.user, Organization.objects.all(), *_ASKED)
+        rows = Organization.objects.select_related("policy")
+        everything = policy.with_permissions(request.user, rows, *_ASKED)
         visible = policy.visible(request.user, everything)
         request.organizations = list(visible.filter(members=request.user))
         request.organization = next(
@@ -61,6 +64,9 @@ def in_organization(view: Callable[..., HttpResponse]) -> Callable[..., HttpResp
         ) or get_object_or_404(visible, slug=organization)
         if request.session.get("organization") != organization:
             request.session["organization"] = organization
+        if policy.lacks_second_factor(request.user, request.organization):
+            context = {"organization": request.organization}
+            return render(request, "keys/second_factor_needed.html", context, status=403)
         try:
             return view(request, **kwargs)
         except ObjectDoesNotExist:

@@ -16,7 +16,7 @@ def confirm_deletion(
     template: str,
     context: Mapping[str, Any],
     *,
-    delete: Callable[[], None],
+    delete: Callable[[], Any],
     done: str,
     back: str,
     then: str = "",

@@ -11,6 +11,8 @@ from keys import policy, services
 from keys.forms.editing import EditForm
 from keys.models import APIKey
 from keys.roles import Permission
+from keys.services.enforcing import ApprovalRequiredError
+from keys.views.asking import ask_instead
 from keys.views.base import (
     OrganizationRequest,
     form_arguments,
@@ -39,6 +41,10 @@ def key_edit(request: OrganizationRequest, identifier: str) -> HttpResponse:
     if form.is_valid():
         try:
             services.update_key(actor=request.user, key=key, **form.changes())
+        except ApprovalRequiredError:
+            asked = ask_instead(request, form, services.request_change, key=key, **form.changes())
+            if asked is not None:
+                return asked
         except ValidationError as problems:
             form.add_problems(problems)
         except APIKey.DoesNotExist:

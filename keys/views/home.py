@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpResponse
@@ -13,8 +13,10 @@ from django.views.decorators.http import require_safe
 from keys import hygiene, policy, series
 from keys.figures import remembered
 from keys.hygiene import CHECKS
-from keys.models import AuditEvent, Organization
+from keys.models import ApprovalRequest, AuditEvent, Organization
+from keys.models.approvals import ApprovalStatus
 from keys.models.keys import APIKeyQuerySet, Status
+from keys.roles import Permission
 from keys.series import Range, Slot
 from keys.verification import Code
 from keys.views.audit import link_objects
@@ -30,6 +32,7 @@ from keys.views.base import (
 
 EVENTS_SHOWN = 6
 REASONS_SHOWN = 5
+REQUESTS_SHOWN = 5
 
 
 @require_safe
@@ -55,13 +58,14 @@ def organization_overview(request: OrganizationRequest) -> HttpResponse:
         return render_page(request, "keys/overview_use.html", use)
     figures = _remembered(request, f"home {span}", lambda: _figures(request, keys, span, now), now)
     if not figures["active"] and not keys.exists():
-        return render_page(request, "keys/overview_empty.html", {})
+        return render_page(request, "keys/overview_empty.html", {"waiting": _waiting(request, now)})
     counts = figures["counts"]
     context = {
         **figures,
         "expiring": counts["expiring"],
         "hints": [(check, counts[name]) for name, check in CHECKS.items() if counts[name]],
         "events": _latest_events(request),
+        "waiting": _waiting(request, now),
     }
     return render_page(request, "keys/organization_overview.html", context)
 
@@ -83,14 +87,14 @@ def _figures(
     request: OrganizationRequest, keys: APIKeyQuerySet, span: Range, now: datetime
 ) -> dict[str, Any]:
     """Return every number of the page."""
+    use = _use(request, keys, span, now)
+    day = use["slots"] if span is Range.DAY else _slots(request, Range.DAY, now)
     return {
-        **_use(request, keys, span, now),
-        "active": keys.with_status(Status.ACTIVE, now).count(),
+        **use,
+        "active": hygiene.count_some(keys.with_status(Status.ACTIVE, now)),
         "counts": hygiene.counts(keys, organization=request.organization, now=now),
         # The hours that the chart of a day shows: the running one, and 23 before it.
-        "last_day": series.totals_since(
-            actor=request.user, keys=keys, since=now - timedelta(hours=23)
-        ),
+        "last_day": series.totals(day),
     }
 
 
@@ -98,7 +102,7 @@ def _use(
     request: OrganizationRequest, keys: APIKeyQuerySet, span: Range, now: datetime
 ) -> dict[str, Any]:
     """Return the use of the keys in that time, as charts and rankings."""
-    slots = series.outcomes(actor=request.user, keys=keys, span=span, now=now)
+    slots = _slots(request, span, now)
     return {
         "span": span,
         "slots": slots,
@@ -108,6 +112,12 @@ def _use(
     }
 
 
+def _slots(request: OrganizationRequest, span: Range, now: datetime) -> list[Slot]:
+    return series.organization_outcomes(
+        actor=request.user, organization=request.organization, span=span, now=now
+    )
+
+
 def _top_reasons(slots: Iterable[Slot]) -> list[tuple[Code, int]]:
     """Return why requests were refused most often, and how often."""
     sums: Counter[str] = Counter()
@@ -115,6 +125,16 @@ def _top_reasons(slots: Iterable[Slot]) -> list[tuple[Code, int]]:
         sums.update(slot.outcomes)
     del sums[Code.VALID]
     return [(Code(code), count) for code, count in sums.most_common(REASONS_SHOWN)]
+
+
+def _waiting(request: OrganizationRequest, now: datetime) -> list[ApprovalRequest]:
+    """Return the requests on which the person decides, and what was approved for them."""
+    rows = request.organization.approval_requests.all()
+    pending = rows.with_status(ApprovalStatus.PENDING, now)
+    mine = rows.with_status(ApprovalStatus.APPROVED, now).filter(requester=request.user)
+    both = mine | policy.visible(request.user, pending, Permission.APPROVE_APPROVALREQUEST)
+    found = policy.visible(request.user, both)
+    return list(found.select_related("requester", "key").order_by("pk")[:REQUESTS_SHOWN])
 
 
 def _latest_events(request: OrganizationRequest) -> list[AuditEvent]:

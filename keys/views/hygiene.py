@@ -10,13 +10,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from keys import hygiene, policy
+from keys import hygiene, policy, rules
 from keys.figures import remembered
-from keys.filters import ORDERINGS, take_page
 from keys.forms.bulk import CHANGE_FORMS
 from keys.hygiene import CHECKS
 from keys.models import APIKey, Organization
 from keys.models.keys import APIKeyQuerySet
+from keys.orderings import ORDERINGS, take_page
 from keys.roles import Permission
 from keys.views.base import OrganizationRequest, in_organization, render_page, visible_keys
 
@@ -39,8 +39,10 @@ class Remedy:
 
 
 REMEDIES = {
+    "found": Remedy(actions=("disable", "revoke")),
     "owner_gone": Remedy(actions=("revoke",)),
     "expiring": Remedy("expires_at", actions=("expire",)),
+    "breaks_policy": Remedy(actions=("expire", "allow", "revoke")),
     "older_than_policy": Remedy(),
     "over_scoped": Remedy(actions=("narrow",)),
     "idle": Remedy("last_used_at", actions=("disable", "revoke")),
@@ -68,10 +70,13 @@ def hygiene_overview(request: OrganizationRequest) -> HttpResponse:
     counts = figures["counts"]
     context = {
         "failing": [(check, counts[name]) for name, check in CHECKS.items() if counts[name]],
-        "passing": [check for name, check in CHECKS.items() if not counts[name]],
+        "passing": [(check, counts[name]) for name, check in CHECKS.items() if not counts[name]],
         "has_keys": any(counts.values()) or keys.live().exists(),
         "ages": _bars(_age_labels(), figures["ages"]),
         "ends": _bars(_end_labels(), figures["ends"]),
+        # Of more keys than that, ages and ends are those of the newest.
+        "most": hygiene.MOST_COUNTED,
+        "are_newest": sum(figures["ends"]) == hygiene.MOST_COUNTED,
     }
     return render_page(request, "keys/organization_hygiene.html", context)
 
@@ -99,12 +104,15 @@ def hygiene_check(request: OrganizationRequest, check: str) -> HttpResponse:
         ORDERINGS[remedy.ordering],
         after=request.GET.get("after", ""),
         before=request.GET.get("before", ""),
+        among=keys,
     )
     context = {
         "check": CHECKS[check],
         "count": remembered(
             f"hygiene {check}",
-            failing.count,
+            lambda: hygiene.counts(
+                keys, organization=request.organization, now=now, checks=[check]
+            )[check],
             keys=keys,
             actor=request.user,
             organization=request.organization,
@@ -118,9 +126,16 @@ def hygiene_check(request: OrganizationRequest, check: str) -> HttpResponse:
 
 
 def _rows(check: str, keys: list[APIKey], now: datetime) -> list[tuple[APIKey, Any]]:
-    """Return each key with the scopes it does not use, where the check is about these."""
-    unused = hygiene.unused_scopes(keys, now=now) if check == "over_scoped" else {}
-    return [(key, unused.get(key.pk, [])) for key in keys]
+    """Return each key with the scopes it does not use, or the rules that it breaks, where the
+    check is about these."""
+    details: dict[int, list[str]] = {}
+    if check == "over_scoped":
+        details = hygiene.unused_scopes(keys, now=now)
+    elif check == "breaks_policy" and keys:
+        found = rules.rules_of(keys[0].organization)
+        shown = APIKey.objects.filter(pk__in=[key.pk for key in keys])
+        details = rules.broken_by(shown, found, now)
+    return [(key, details.get(key.pk, [])) for key in keys]
 
 
 def _age_labels() -> list[str]:

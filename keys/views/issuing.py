@@ -18,8 +18,10 @@ from keys.models import APIKey, UsageBucket
 from keys.models.keys import Dialect
 from keys.presets import PRESETS
 from keys.roles import Permission
+from keys.services.enforcing import ApprovalRequiredError
 from keys.snippets import snippets_of
 from keys.verification import Code
+from keys.views.asking import ask_instead
 from keys.views.base import (
     OrganizationRequest,
     form_arguments,
@@ -53,15 +55,25 @@ def key_create(request: OrganizationRequest) -> HttpResponse:
         return render_preview(request, "keys/apikey_create.html", context)
     if form.is_valid():
         if not claim(request, form):
-            return _already_shown(request, form)
+            return already_shown(request, form)
         try:
             key = services.issue_key(
                 actor=request.user, organization=request.organization, **form.issue_arguments()
             )
+        except ApprovalRequiredError:
+            asked = ask_instead(
+                request,
+                form,
+                services.request_key,
+                organization=request.organization,
+                **form.issue_arguments(),
+            )
+            if asked is not None:
+                return asked
         except ValidationError as problems:
             form.add_problems(problems)
         else:
-            return _show_secret(request, form, key, is_new=True)
+            return show_secret(request, form, key, is_new=True)
     return render_page(request, "keys/apikey_create.html", context)
 
 
@@ -77,7 +89,7 @@ def key_rotate(request: OrganizationRequest, identifier: str) -> HttpResponse:
     form = RotateForm(request.POST or None)
     if form.is_valid():
         if not claim(request, form):
-            return _already_shown(request, form)
+            return already_shown(request, form)
         try:
             key = services.rotate_key(actor=request.user, key=key, **form.rotate_arguments())
         except ValidationError as problems:
@@ -85,7 +97,7 @@ def key_rotate(request: OrganizationRequest, identifier: str) -> HttpResponse:
         except APIKey.DoesNotExist:
             return refuse_revoked(request, key)
         else:
-            return _show_secret(request, form, key, is_new=False)
+            return show_secret(request, form, key, is_new=False)
     now = timezone.now()
     context = {
         "form": form,
@@ -132,9 +144,10 @@ def _first_use_of(key: APIKey) -> dict[str, Any]:
     return {"first_use": state, "secret": secret, "refusal": refusal, "is_watched": is_young}
 
 
-def _show_secret(
+def show_secret(
     request: OrganizationRequest, form: OnceForm, key: APIKey, *, is_new: bool
 ) -> HttpResponse:
+    """Answer with the page that shows the new secret of a key, this once."""
     request.session["used_forms"][form.cleaned_data["token"]] = key.identifier
     request.session.modified = True
     base_url = request.build_absolute_uri("/").rstrip("/")
@@ -165,7 +178,8 @@ def _netosecret(request: OrganizationRequest, key: APIKey, base_url: str) -> str
         return ""
 
 
-def _already_shown(request: OrganizationRequest, form: OnceForm) -> HttpResponse:
+def already_shown(request: OrganizationRequest, form: OnceForm) -> HttpResponse:
+    """Answer a form that was carried out before."""
     identifier = request.session.get("used_forms", {}).get(form.cleaned_data["token"], "")
     context = {"key": visible_keys(request).filter(identifier=identifier).first()}
     return render_page(request, "keys/apikey_shown.html", context)

@@ -59,7 +59,10 @@ def allowed_ip_remove(
         services.remove_allowed_ip(actor=request.user, allowed_ip=row)
     except APIKey.DoesNotExist:
         return refuse_revoked(request, key)
-    messages.success(request, _("%(row)s is off the list.") % {"row": row})
+    except ValidationError as problems:
+        messages.error(request, " ".join(problems.messages))
+    else:
+        messages.success(request, _("%(row)s is off the list.") % {"row": row})
     return _to_access(request, key)
 
 
@@ -80,8 +83,11 @@ def allowed_ip_switch(
         services.change_allowed_ip(actor=request.user, allowed_ip=row, active=active)
     except APIKey.DoesNotExist:
         return refuse_revoked(request, key)
-    done = _("%(row)s counts again.") if active else _("%(row)s is switched off.")
-    messages.success(request, done % {"row": row})
+    except ValidationError as problems:
+        messages.error(request, " ".join(problems.messages))
+    else:
+        done = _("%(row)s counts again.") if active else _("%(row)s is switched off.")
+        messages.success(request, done % {"row": row})
     return _to_access(request, key)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from django import forms
 from django.contrib import messages
@@ -18,6 +19,7 @@ from keys import policy, series, services
 from keys.forms.states import LockForm, QuietForm
 from keys.models import APIKey
 from keys.roles import Permission
+from keys.services import Revocation
 from keys.views.base import (
     OrganizationRequest,
     get_key,
@@ -89,11 +91,15 @@ def _to_rotation(request: OrganizationRequest, key: APIKey) -> HttpResponse:
 def _confirmed(
     action: str,
     permission: Permission,
-    change: Callable[..., APIKey],
+    change: Callable[..., Any],
     done: Callable[[], str],
     form_class: type[forms.Form] = forms.Form,
+    tell: Callable[[OrganizationRequest, Any], None] | None = None,
 ) -> Callable[..., HttpResponse]:
-    """Make a view that asks first, then changes the state of a key with what the form says."""
+    """Make a view that asks first, then changes the state of a key with what the form says.
+
+    `tell` adds to what is `done` what the change returned.
+    """
 
     @never_cache
     @require_http_methods(["GET", "HEAD", "POST"])
@@ -106,10 +112,15 @@ def _confirmed(
         form = form_class(request.POST if request.method == "POST" else None)
         if form.is_valid():
             try:
-                change(actor=request.user, key=key, **form.cleaned_data)
+                changed = change(actor=request.user, key=key, **form.cleaned_data)
             except APIKey.DoesNotExist:
                 return refuse_revoked(request, key)
+            except ValidationError as problems:
+                messages.error(request, " ".join(problems.messages))
+                return to_key(request, key)
             messages.success(request, done() % {"name": key.name})
+            if tell is not None:
+                tell(request, changed)
             return to_key(request, key)
         last_day = series.totals_since(
             actor=request.user,
@@ -146,6 +157,30 @@ key_revoke = _confirmed(
     Permission.DELETE_APIKEY,
     services.revoke_key,
     lambda: _("“%(name)s” is revoked for good."),
+)
+
+
+def _tell_who_confirmed(request: OrganizationRequest, revocation: Revocation) -> None:
+    confirmed, missing = (", ".join(hosts) for hosts in (revocation.confirmed, revocation.missing))
+    if missing:
+        message = _(
+            "Not confirmed by %(hosts)s, which may be cut off or stopped. Whatever runs there "
+            "stops accepting the key by itself, %(seconds)g s after it was revoked at the latest."
+        )
+        messages.warning(request, message % {"hosts": missing, "seconds": revocation.lease_seconds})
+    if confirmed:
+        message = _("Confirmed by every process of %(hosts)s: none accepts it any more.")
+        messages.success(request, message % {"hosts": confirmed})
+    if not confirmed and not missing:
+        messages.success(request, _("No process judges keys at this moment; none remembers it."))
+
+
+key_revoke_everywhere = _confirmed(
+    "revoke_everywhere",
+    Permission.DELETE_APIKEY,
+    services.revoke_key_everywhere,
+    lambda: _("“%(name)s” is revoked for good."),
+    tell=_tell_who_confirmed,
 )
 
 

@@ -4,7 +4,7 @@ from django.http import HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from keys import hygiene, policy, series
+from keys import hygiene, policy, rules, series, services
 from keys.models import APIKey
 from keys.series import Range
 from keys.services.rotation import MAX_QUIET_HOURS
@@ -28,6 +28,12 @@ def key_detail(request: OrganizationRequest, identifier: str) -> HttpResponse:
     key = load_key(request, identifier, "scopes", "allowed_ips")
     now = timezone.now()
     span = asked_range(request, Range.MONTH)
+    findings = hygiene.findings(key, now=now)
+    breaches: list[str] = []
+    if "breaks_policy" in {check.name for check in findings}:
+        shown = APIKey.objects.filter(pk=key.pk)
+        found = rules.loaded_rules(request.organization)
+        breaches = rules.broken_by(shown, found, now).get(key.pk, [])
     return render_tab(
         request,
         "keys/apikey_detail.html",
@@ -40,7 +46,8 @@ def key_detail(request: OrganizationRequest, identifier: str) -> HttpResponse:
             "addresses": series.top_addresses(
                 actor=request.user, key=key, now=now, count=ADDRESSES_SHOWN
             ),
-            "findings": hygiene.findings(key, now=now),
+            "findings": findings,
+            "breaches": breaches,
         },
     )
 
@@ -48,10 +55,15 @@ def key_detail(request: OrganizationRequest, identifier: str) -> HttpResponse:
 @require_safe
 @in_organization
 def key_limits(request: OrganizationRequest, identifier: str) -> HttpResponse:
-    """What a key may spend, how much is left, and until when that lasts."""
+    """What a key may spend and how often it may be used, and how much of both is left."""
     key = load_key(request, identifier)
-    spending = series.spending(actor=request.user, key=key, now=timezone.now())
-    return render_tab(request, "keys/apikey_limits.html", key, {"spending": spending})
+    bounds, windows = services.look_at_rates(actor=request.user, key=key)
+    context = {
+        "spending": series.spending(actor=request.user, key=key, now=timezone.now()),
+        "rates": bounds,
+        "windows": windows,
+    }
+    return render_tab(request, "keys/apikey_limits.html", key, context)
 
 
 @require_safe

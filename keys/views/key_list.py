@@ -15,9 +15,10 @@ from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from keys import policy, series, snapshots
-from keys.filters import DEFAULT_ORDERING, KeyListFilter, take_page
+from keys.filters import KeyListFilter
 from keys.forms.search import SearchForm
 from keys.models.keys import APIKeyQuerySet, Status
+from keys.orderings import DEFAULT_ORDERING, take_page
 from keys.roles import Permission
 from keys.views.base import (
     OrganizationRequest,
@@ -41,6 +42,7 @@ def key_list(request: OrganizationRequest) -> HttpResponse:
         filters.chosen_ordering,
         after=request.GET.get("after", ""),
         before=request.GET.get("before", ""),
+        among=visible_keys(request),
     )
     lines = series.sparklines(actor=request.user, keys=page.keys, now=timezone.now())
     current = find_current(request.GET.dict())

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import QuerySet, prefetch_related_objects
+from django.db.models import Exists, OuterRef, QuerySet, prefetch_related_objects
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
 from keys import policy
-from keys.models import APIKey, AuditEvent, ServerAddress
+from keys.models import APIKey, AuditEvent, LeakReport, ServerAddress
 from keys.roles import Permission
 from keys.views.base import OrganizationRequest, render_page, visible_keys
 
@@ -31,7 +31,11 @@ def load_key(request: OrganizationRequest, identifier: str, *parts: str) -> APIK
     # Only what a page shows of a key is loaded.
     keys = visible_keys(request).with_details().prefetch_related(None)
     keys = policy.with_permissions(request.user, keys, *_OFFERED)
+    open_reports = LeakReport.objects.filter(key=OuterRef("pk"), settled_at=None)
+    keys = keys.annotate(was_found=Exists(open_reports))
     key = get_object_or_404(keys, identifier=identifier)
+    # Its policy came along with this one.
+    key.organization = request.organization
     held = "role__scopes" if key.role_id else "scopes"
     prefetch_related_objects(
         [key], "secrets", *(held if each == "scopes" else each for each in parts)

@@ -44,7 +44,7 @@ def organization_settings(request: OrganizationRequest) -> HttpResponse:
         "rotation_options": [
             (option, older.get(option.data["value"])) for option in form["rotation"]
         ],
-        "key_count": visible_keys(request).live().count(),
+        "key_count": hygiene.count_some(visible_keys(request).live()),
         "owners": _owners(request),
         "member_count": _members(request).count(),
     }

@@ -48,12 +48,14 @@ PICTURES = (
 PATHS = (
     HOME,
     *(f"{HOME}{page}/" for page in ("keys", "keys/new", "hygiene", "explain", "audit")),
+    f"{HOME}approvals/",
     *("{key}" + page for page in ("", "limits/", "access/", "rotation/", "activity/", "audit/")),
     *("{key}" + page for page in ("danger/", "edit/", "rotate/", "disable/", "revoke/")),
-    *(f"{HOME}settings/{page}" for page in ("", "members/", "roles/", "workspaces/")),
-    *(f"{HOME}settings/{page}/" for page in ("server-addresses", "shared-secret")),
+    *(f"{HOME}settings/{page}" for page in ("", "policies/", "members/", "roles/", "workspaces/")),
+    *(f"{HOME}settings/{page}/" for page in ("server-addresses", "shared-secret", "webhooks")),
+    *(f"{HOME}{page}/" for page in ("leaks", "settings/import", "settings/permissions")),
     *(f"accounts/{page}/" for page in ("email", "password/change", "2fa", "sessions")),
-    "docs/",
+    *("accounts/notifications/", "docs/", "found/"),
 )
 
 

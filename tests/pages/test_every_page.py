@@ -8,7 +8,8 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from keys import services
-from keys.models import APIKey, UsageBucket
+from keys.models import APIKey, ApprovalRequest, UsageBucket
+from keys.rules import RoleTerms
 from keys.verification import Code
 from tests.conftest import PASSWORD
 from tests.pages.conftest import IS_REQUIRED
@@ -79,6 +80,22 @@ def lived_in(owner, admin, acme):
     services.add_server_address(
         actor=owner, organization=acme, network="2001:db8:1234:5678::/64", comment="c" * 200
     )
+    # Long words wherever people may write some.
+    ApprovalRequest.objects.create(
+        organization=acme,
+        requester=admin,
+        kind="issue",
+        terms={"name": "w" * 120, "scopes": ["READ", "orders:read"], "description": "d" * 500},
+        reason="r" * 500,
+        needed_for=["In the role admin, giving READ to a key needs approval."],
+        ends_at=now + timedelta(days=9),
+    )
+    services.update_policy(
+        actor=owner,
+        organization=acme,
+        person_key_days=1,
+        roles=[RoleTerms(acme.roles.get(), frozenset({"READ"}), frozenset({"READ"}), 9)],
+    )
     return busy
 
 
@@ -94,8 +111,13 @@ def pages_of(key) -> list[str]:
         f"{home}audit/",
         f"{home}audit/?action=role.deleted&door=window",
         f"{home}settings/",
+        f"{home}settings/policies/",
+        f"{home}approvals/",
+        f"{home}approvals/{ApprovalRequest.objects.get().pk}/",
+        f"{home}hygiene/breaks_policy/",
         *settings_of(key.organization),
         f"{home}settings/shared-secret/",
+        f"{home}settings/import/",
         f"{home}keys/",
         f"{home}keys/?status=disabled&unused=true",
         f"{home}keys/?search=nothing-like-this&workspace=x",
@@ -192,6 +214,8 @@ def test_pages_have_no_barrier(visit, owner, lived_in, scheme, width):
     page.get_by_role("button", name="Issue key").click()
     found += violations(page)
     page.get_by_role("textbox", name="Name", exact=True).fill("Billing")
+    # The policy lets people's keys live for a day.
+    page.get_by_role("radio", name="Acme The organization itself").check()
     page.get_by_label("Allowed IPs").fill("192.0.2.1")
     page.get_by_role("button", name="Issue key").click()
     found += violations(page)

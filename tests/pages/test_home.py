@@ -5,7 +5,7 @@ import re
 import pytest
 from django.utils import timezone
 
-from keys import services
+from keys import services, tallies
 from keys.models import APIKey, UsageBucket
 from keys.verification import Code
 from tests.pages.conftest import IS_REQUIRED
@@ -38,6 +38,7 @@ def used(acme, owner):
             outcome=outcome,
             requests=requests,
         )
+    tallies.recount(acme)
     return keys
 
 
