@@ -11,9 +11,14 @@ class KeysConfig(AppConfig):
     verbose_name = "Keyhaven"
 
     def ready(self) -> None:
-        from keys import checks  # noqa: F401  (registers them)
+        from keys import audit_guard, checks, connections, feed, generations, trigrams  # noqa: F401  (registers)
         from keys.services.builtins import sync_built_ins
-        from keys.services.shared_secrets import reseal_shared_secrets
+        from keys.services.shared_secrets import reseal_secrets
 
+        connections.watch()
+        generations.watch()
+        generations.announce = feed.announce
         post_migrate.connect(sync_built_ins, sender=self)
-        post_migrate.connect(reseal_shared_secrets, sender=self)
+        post_migrate.connect(trigrams.prepare, sender=self)
+        post_migrate.connect(audit_guard.prepare, sender=self)
+        post_migrate.connect(reseal_secrets, sender=self)

@@ -48,13 +48,20 @@ class Group:
 
 
 _SAID_BY_THE_KEY = frozenset(
-    {Code.VALID, Code.LIMIT_EXCEEDED, Code.FORBIDDEN_ADDRESS, Code.INSUFFICIENT_SCOPES}
+    {
+        Code.VALID,
+        Code.LIMIT_EXCEEDED,
+        Code.RATE_LIMITED,
+        Code.FORBIDDEN_ADDRESS,
+        Code.INSUFFICIENT_SCOPES,
+    }
 )
 
 # From the bottom of a column to its top.
 GROUPS = (
     Group("accepted", _("Accepted"), frozenset({Code.VALID})),
     Group("limit", _("Limit exceeded"), frozenset({Code.LIMIT_EXCEEDED})),
+    Group("rate", _("Used too often"), frozenset({Code.RATE_LIMITED})),
     Group("address", _("Address not allowed"), frozenset({Code.FORBIDDEN_ADDRESS})),
     Group("scopes", _("Scope missing"), frozenset({Code.INSUFFICIENT_SCOPES})),
     Group("state", _("Key not usable"), frozenset(Code) - _SAID_BY_THE_KEY),

@@ -5,7 +5,9 @@ what is only good for trying out.
 """
 
 import os
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -16,7 +18,12 @@ from keys.networks import parse_network
 
 _CONSOLE_MAIL = "django.core.mail.backends.console.EmailBackend"
 _LOCAL_CACHE = "django.core.cache.backends.locmem.LocMemCache"
-_STORAGES = ("memory", "redis", "rediss", "redis+unix", "redis+sentinel", "redis+cluster")
+_PGBOUNCER_PORT = "6432"
+_NETWORK_FILE_SYSTEMS = {
+    *("9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs"),
+    *("gfs2", "lustre", "nfs", "nfs4", "ocfs2", "smb3"),
+}
+_STORAGES = ("local", "memory", "redis", "rediss", "redis+unix", "redis+sentinel", "redis+cluster")
 
 
 @register(Tags.security)
@@ -52,7 +59,7 @@ def check_rate(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMe
         found.append(
             Error(
                 f"RATE_LIMIT_STORAGE begins with {scheme!r}, which is no known storage.",
-                hint="Write it as redis://127.0.0.1:6379/1, or memory:// for one process.",
+                hint="Write it as local:// for one host, or redis://127.0.0.1:6379/1 for several.",
                 id="keys.E003",
             )
         )
@@ -69,7 +76,7 @@ def check_processes(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Ch
         found.append(
             Warning(
                 "Every process counts requests by itself, so API_RATE is not what callers get.",
-                hint="Set RATE_LIMIT_STORAGE to a Redis server.",
+                hint="Set RATE_LIMIT_STORAGE to local://, or to a Redis server for several hosts.",
                 id="keys.W001",
             )
         )
@@ -119,6 +126,63 @@ def check_proxy(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckM
             id="keys.W005",
         )
     ]
+
+
+@register(Tags.security, deploy=True)
+def check_state(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """E004, W006: processes of one host, and of it alone, can share what they know."""
+    directory = Path(settings.STATE_DIR)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        return [
+            Error(
+                f"STATE_DIR cannot be written to ({error.strerror}): {directory}",
+                hint="Give it to whoever runs the portal, on a disk of this machine.",
+                id="keys.E004",
+            )
+        ]
+    kind = _file_system(directory)
+    if kind not in _NETWORK_FILE_SYSTEMS:
+        return []
+    return [
+        Warning(
+            f"STATE_DIR lies on a file system of a network ({kind}), where processes do not see "
+            "at once what others write.",
+            hint="Set STATE_DIR to a directory on a disk of this machine, one for each host.",
+            id="keys.W006",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def check_feed(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """W007: hosts can hear of each other's changes."""
+    is_pooled = _PGBOUNCER_PORT in str(settings.DATABASES["default"].get("PORT", "")).split(",")
+    if not is_pooled or settings.FEED_DATABASE_URL:
+        return []
+    return [
+        Warning(
+            f"DATABASE_URL has the port of PgBouncer, {_PGBOUNCER_PORT}. Pooling by transaction "
+            "passes no notifications on, and each key would be judged by asking the database.",
+            hint="Set FEED_DATABASE_URL to the address of PostgreSQL itself.",
+            id="keys.W007",
+        )
+    ]
+
+
+def _file_system(directory: Path) -> str:
+    """Return the kind of file system on which a directory lies, or "" where nothing says so."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    # Fields: …, mount point, options, then after a dash: the kind, …
+    kinds = {line.split()[4]: line.partition(" - ")[2].split()[0] for line in lines}
+    here = directory.resolve()
+    return next((kinds[str(each)] for each in (here, *here.parents) if str(each) in kinds), "")
 
 
 def _has_several_processes() -> bool:

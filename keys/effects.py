@@ -73,6 +73,13 @@ def of_membership_end(*, actor: Actor, organization: Organization, user: User) -
     return Some.of(keys, NAMES_SHOWN)
 
 
+def of_second_factor(*, actor: Actor, organization: Organization) -> Some[Membership]:
+    """Return the members who are kept out when the organization requires a second factor."""
+    members = organization.memberships.exclude(user__in=policy.with_second_factor())
+    people = members.select_related("user").order_by("user__email")
+    return Some.of(policy.visible(actor, people), NAMES_SHOWN)
+
+
 def of_server_address(*, actor: Actor, organization: Organization) -> Some[APIKey]:
     """Return the live keys that follow the organization's pool of server addresses."""
     keys = organization.api_keys.filter(assign_server_ips=True, revoked_at=None)

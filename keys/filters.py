@@ -1,80 +1,33 @@
-"""Which keys of a list are shown, in which order, which page of them.
+"""Which keys of a list are shown.
 
 Names are canonical; a dialect derives its own filter and renames. What an actor may see
 at all is the policy's question: the queryset comes narrowed already.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator
 
 import django_filters
 from django.core.exceptions import ValidationError
-from django.db.models import Exists, Expression, F, OuterRef, Q, QuerySet, Value
-from django.db.models.functions import Coalesce, Lower
+from django.db.models import Q
 from django.utils import timezone
-from django.utils.functional import Promise
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from keys import hygiene, policy, secrets
+from keys import hygiene, policy, search, secrets
 from keys.hygiene import is_confined
-from keys.models import APIKey, KeySecret, Role, Scope, User, Workspace
-from keys.models.keys import Dialect, Status
+from keys.models import APIKey, Role, Scope, Workspace
+from keys.models.keys import Dialect, Status, ends_soon
+from keys.orderings import DEFAULT_ORDERING, ORDERINGS, Ordering
+from keys.search import Sign
 
-PAGE_SIZE = 25
 MAX_SEARCH_LENGTH = 200
 
 # Of a whole number that a key could have.
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _LAST_FOUR = re.compile(r"[0-9A-Za-z]{4}")
-# Of a person's name; each is a condition of the query.
-_MAX_WORDS = 5
 # So many characters of a secret's end does every label show.
 _LABEL_END = min(each.shown[1] for each in secrets.FORMATS.values())
-
-_BEFORE_ALL = Value(datetime(1970, 1, 1, tzinfo=UTC))
-_AFTER_ALL = Value(datetime(9999, 1, 1, tzinfo=UTC))
-
-
-@dataclass(frozen=True)
-class Ordering:
-    """An order of keys: by an expression that is never null, then by age."""
-
-    label: str | Promise
-    position: Callable[[], Expression | F]
-    descending: bool = False
-
-    def sort(self, keys: QuerySet[APIKey], *, backwards: bool = False) -> QuerySet[APIKey]:
-        """Return the keys with `position`, in this order or in its reverse."""
-        sign = "-" if self.descending is not backwards else ""
-        return keys.annotate(position=self.position()).order_by(f"{sign}position", f"{sign}pk")
-
-    def beyond(self, position: object, pk: int, *, backwards: bool = False) -> Q:
-        """Return the condition that keys come after that place, or before it."""
-        side = "lt" if self.descending is not backwards else "gt"
-        return Q(**{f"position__{side}": position}) | Q(**{"position": position, f"pk__{side}": pk})
-
-
-def _last_used() -> Expression:
-    return Coalesce("totals__last_used_at", _BEFORE_ALL)
-
-
-def _expires() -> Expression:
-    return Coalesce("expires_at", _AFTER_ALL)
-
-
-ORDERINGS = {
-    "-created_at": Ordering(_("Newest first"), lambda: F("pk"), descending=True),
-    "created_at": Ordering(_("Oldest first"), lambda: F("pk")),
-    "name": Ordering(_("Name, A to Z"), lambda: Lower("name")),
-    "-name": Ordering(_("Name, Z to A"), lambda: Lower("name"), descending=True),
-    "-last_used_at": Ordering(_("Last used first"), _last_used, descending=True),
-    "last_used_at": Ordering(_("Longest unused first"), _last_used),
-    "expires_at": Ordering(_("Expiring first"), _expires),
-    "-expires_at": Ordering(_("Expiring last"), _expires, descending=True),
-}
-DEFAULT_ORDERING = "-created_at"
 
 
 class KeyFilter(django_filters.FilterSet):
@@ -127,32 +80,30 @@ class KeyFilter(django_filters.FilterSet):
         chosen = "" if self.errors.get("ordering") else self.form.cleaned_data.get("ordering")
         return ORDERINGS[chosen or DEFAULT_ORDERING]
 
+    @cached_property
+    def has_many(self) -> bool:
+        """Whether the list is of very many keys, before it is narrowed."""
+        return search.has_many(self.queryset)
+
     def keep(self, queryset, name, value):
         """Leave the rows as they are: paging sorts them."""
         return queryset
 
     def filter_search(self, queryset, name, value):
-        return queryset.filter(self.search_condition(value))
+        return search.narrow(queryset, self.signs(value), are_many=self.has_many)
 
-    def search_condition(self, value: str) -> Q:
+    def signs(self, value: str) -> Iterator[Sign]:
         """Find by what people see of a key: name, short name, identifier, label of a secret."""
-        labelled = KeySecret.objects.filter(key=OuterRef("pk"), label__icontains=value)
-        return (
-            Q(name__icontains=value)
-            | Q(slug__icontains=value)
-            | Q(identifier=value.lower())
-            | Q(hash=value.lower())
-            | Q(Exists(labelled))
-        )
+        yield search.by_identifier(value)
+        yield search.by_label(value)
+        yield search.by_name(value)
 
     def filter_status(self, queryset, name, value):
         return queryset.with_status(value, timezone.now())
 
     def filter_scope(self, queryset, name, value):
         """Find the keys that were given a scope, on themselves or through their role."""
-        listed = APIKey.scopes.through.objects.filter(apikey=OuterRef("pk"), scope__code=value)
-        through_role = Scope.objects.filter(roles=OuterRef("role"), code=value)
-        return queryset.filter(Exists(listed) | Exists(through_role))
+        return search.narrow(queryset, [search.by_scope(value)], are_many=self.has_many)
 
     def filter_owner(self, queryset, name, value):
         if value == "organization":
@@ -161,8 +112,8 @@ class KeyFilter(django_filters.FilterSet):
         return queryset.filter(owner=actor.owner if isinstance(actor, APIKey) else actor)
 
     def filter_expiring(self, queryset, name, value):
-        soon = APIKey.objects.expiring_soon(timezone.now())
-        return queryset.filter(pk__in=soon) if value else queryset.exclude(pk__in=soon)
+        soon = Q(revoked_at=None) & ends_soon(timezone.now())
+        return queryset.filter(soon) if value else queryset.exclude(soon)
 
     def filter_unrestricted(self, queryset, name, value):
         return queryset.exclude(is_confined()) if value else queryset.filter(is_confined())
@@ -259,97 +210,30 @@ class KeyListFilter(KeyFilter):
         queryset = super().filter_queryset(queryset)
         return queryset if self.form.cleaned_data.get("status") else queryset.live()
 
-    def search_condition(self, value: str) -> Q:
+    def signs(self, value: str) -> Iterator[Sign]:
         """Find also by number, the owner, and the last four characters of a secret.
 
-        Of these four, labels show the last ones. An address is what holds an `@`; of a name
-        every word has to be there.
+        Of these four, labels show the last ones.
         """
         value = value.replace("…", "...")
-        condition = super().search_condition(value)
-        people = User.objects.all()
-        for word in value.split()[:_MAX_WORDS]:
-            people = people.filter(Q(first_name__icontains=word) | Q(last_name__icontains=word))
-        condition |= Q(owner__in=people.values("pk"))
-        if "@" in value:
-            condition |= Q(owner__email__icontains=value)
         number = value.removeprefix("#")
         if _NUMBER.fullmatch(number):
-            condition |= Q(pk=int(number))
+            yield search.by_number(int(number))
         if _LAST_FOUR.fullmatch(value):
-            end = value[-_LABEL_END:]
-            labelled = KeySecret.objects.filter(key=OuterRef("pk"), label__endswith=end)
-            condition |= Q(Exists(labelled))
-        return condition
+            yield search.by_label_end(value[-_LABEL_END:])
+        yield search.by_owner(value)
+        yield from super().signs(value)
 
     def filter_status(self, queryset, name, value):
         now = timezone.now()
         if value == self.ANY_STATUS:
             return queryset
         if value == self.LIMIT_REACHED:
-            return queryset.with_status(Status.ACTIVE, now).spent(now)
+            active = queryset.with_status(Status.ACTIVE, now)
+            return search.narrow(active, [search.by_spent_limit(now)], are_many=self.has_many)
         return queryset.with_status(value, now)
 
     def filter_hygiene(self, queryset, name, value):
         return hygiene.keys_failing(
             value, queryset, organization=self.request.organization, now=timezone.now()
         )
-
-
-@dataclass(frozen=True)
-class Page:
-    """Some keys of a list, and the places from which its neighbours are reached."""
-
-    keys: list[APIKey]
-    # Identifiers of the first and last key when there is something before or after them.
-    before: str | None
-    after: str | None
-
-
-_IDENTIFIER = re.compile(r"[a-z0-9]{24}")
-
-
-def take_page(
-    keys: QuerySet[APIKey],
-    ordering: Ordering,
-    *,
-    after: str = "",
-    before: str = "",
-    size: int = PAGE_SIZE,
-) -> Page:
-    """Return the keys next to the one with that identifier, without counting them all.
-
-    Without an identifier, or with one that the list does not hold, it is the first page.
-    """
-    backwards = bool(before)
-    anchor = _find_place(keys, ordering, before or after)
-    is_backwards = backwards and anchor is not None
-    rows = ordering.sort(keys, backwards=is_backwards)
-    if anchor:
-        rows = rows.filter(ordering.beyond(*anchor, backwards=backwards))
-    # Sorted as numbers alone: databases sort whole rows far slower.
-    places = rows.values("pk")[: size + 1]
-    found = list(ordering.sort(keys.filter(pk__in=places), backwards=is_backwards))
-    has_more = len(found) > size
-    found = found[:size]
-    if not anchor:
-        has_before, has_after = False, has_more
-    elif backwards:
-        found.reverse()
-        has_before, has_after = has_more, True
-    else:
-        has_before, has_after = True, has_more
-    return Page(
-        found,
-        before=found[0].identifier if found and has_before else None,
-        after=found[-1].identifier if found and has_after else None,
-    )
-
-
-def _find_place(
-    keys: QuerySet[APIKey], ordering: Ordering, identifier: str
-) -> tuple[object, int] | None:
-    if not _IDENTIFIER.fullmatch(identifier):
-        return None
-    rows = ordering.sort(keys).filter(identifier=identifier)
-    return rows.values_list("position", "pk").first()

@@ -8,17 +8,35 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from keys.models import AllowedIP, APIKey, KeySecret, Membership, Organization, Role, ScopeUse
-from keys.models.keys import EXPIRES_SOON, APIKeyQuerySet
+from keys import search
+from keys.models import (
+    AllowedIP,
+    APIKey,
+    KeySecret,
+    LeakReport,
+    Membership,
+    Organization,
+    Role,
+    ScopeUse,
+)
+from keys.models.counting import BoundedCount
+from keys.models.keys import APIKeyQuerySet, ends_soon
+from keys.rules import breaks_any, loaded_rules
 
 IDLE_AFTER = timedelta(days=90)
 # What a younger key did not use yet, it may be about to.
 SCOPES_JUDGED_AFTER = timedelta(days=30)
+
+# Of more keys nobody needs the number.
+MOST_COUNTED = 10_000
+# Where no index tells what fails a check, no more keys are looked at.
+MOST_LOOKED_AT = 5_000
 
 # Bounds in days between which keys are counted: by the age of their secret, by their end.
 AGES = (30, 90, 180, 365)
@@ -30,13 +48,15 @@ class Check:
     """One reason to look at a key.
 
     `label` completes "keys that …", `advice` says to people what to do. `condition` holds
-    for the keys of an organization that fail the check at a moment.
+    for the keys of an organization that fail the check at a moment. `is_looked_for`: no index
+    tells these, keys are looked at one by one.
     """
 
     name: str
     label: str | Promise
     advice: str | Promise
     condition: Callable[[datetime, Organization], Q]
+    is_looked_for: bool = False
 
 
 def is_confined() -> Q:
@@ -85,16 +105,31 @@ def owner_is_gone() -> Q:
     return Q(owner__isnull=False) & ~Q(Exists(membership))
 
 
+def _has_lost_its_owner(now: datetime, organization: Organization) -> Q:
+    return search.by_lost_owner(organization).condition
+
+
 def _is_older_than_policy(now: datetime, organization: Organization) -> Q:
     if organization.rotation_days is None:
         return Q(pk__in=[])
     since = now - timedelta(days=organization.rotation_days)
     recent = KeySecret.objects.filter(key=OuterRef("pk"), revoked_at=None, created_at__gte=since)
-    return ~Q(Exists(recent))
+    # A key has a current secret, and none is older than the key.
+    return Q(created_at__lt=since) & ~Q(Exists(recent))
+
+
+def _breaks_policy(now: datetime, organization: Organization) -> Q:
+    return breaks_any(loaded_rules(organization), now)
 
 
 def _is_expiring(now: datetime, organization: Organization) -> Q:
-    return Q(expires_at__gt=now, expires_at__lte=now + EXPIRES_SOON)
+    return ends_soon(now)
+
+
+def _was_found(now: datetime, organization: Organization) -> Q:
+    # By reports, which are fewer than keys.
+    reports = LeakReport.objects.filter(organization=organization, settled_at=None)
+    return Q(pk__in=reports.values("key"))
 
 
 # In the order in which people should care.
@@ -102,10 +137,16 @@ CHECKS: dict[str, Check] = {
     check.name: check
     for check in (
         Check(
+            "found",
+            _("were found by somebody who handed them in"),
+            _("Whoever saw it may have a copy. Rotate the key, then settle the report."),
+            _was_found,
+        ),
+        Check(
             "owner_gone",
             _("belong to somebody who left"),
             _("Every request is refused. Issue a key to whoever took over, then revoke this one."),
-            lambda now, organization: owner_is_gone(),
+            _has_lost_its_owner,
         ),
         Check(
             "expiring",
@@ -114,22 +155,32 @@ CHECKS: dict[str, Check] = {
             _is_expiring,
         ),
         Check(
+            "breaks_policy",
+            _("break a rule of your policy"),
+            _("It works on, but nobody lets it live longer or work again. Make it fit."),
+            _breaks_policy,
+            is_looked_for=True,
+        ),
+        Check(
             "older_than_policy",
             _("have a secret older than your policy allows"),
             _("The longer a secret lives, the more places know it. Rotate the key."),
             _is_older_than_policy,
+            is_looked_for=True,
         ),
         Check(
             "over_scoped",
             _("hold scopes that they do not use"),
             _("Take away what was not used for 90 days: whoever steals the key cannot either."),
             _is_over_scoped,
+            is_looked_for=True,
         ),
         Check(
             "idle",
             _("were not used for 90 days"),
             _("It may be forgotten. Disable it first, and revoke it when nothing breaks."),
             _is_idle,
+            is_looked_for=True,
         ),
         Check(
             "never_expires",
@@ -142,6 +193,7 @@ CHECKS: dict[str, Check] = {
             _("work from any address"),
             _("Whoever finds the key can use it anywhere. Allow only your servers' addresses."),
             _has_no_ip_list,
+            is_looked_for=True,
         ),
     )
 }
@@ -151,24 +203,63 @@ def keys_failing(
     check: str, keys: APIKeyQuerySet, *, organization: Organization, now: datetime
 ) -> APIKeyQuerySet:
     """Return those of the organization's keys that fail a check. KeyError: there is none such."""
-    return _in_use(keys, now).filter(CHECKS[check].condition(now, organization))
+    failing = _failing(check, keys, organization, now)
+    if check != "owner_gone":
+        return failing
+    sign = search.by_lost_owner(organization)
+    return cast(APIKeyQuerySet, search.narrow(failing, [sign], are_many=search.has_many(keys)))
 
 
-def counts(keys: APIKeyQuerySet, *, organization: Organization, now: datetime) -> dict[str, int]:
-    """Return {check: how many of the organization's keys fail it}, all checks. One query."""
-    conditions = {name: check.condition(now, organization) for name, check in CHECKS.items()}
-    return (
-        _in_use(keys, now)
-        .order_by()
-        .aggregate(
-            **{name: Count("pk", filter=condition) for name, condition in conditions.items()}
+class OfOldest(int):
+    """How many of the oldest MOST_LOOKED_AT keys; there are younger ones."""
+
+
+def counts(
+    keys: APIKeyQuerySet,
+    *,
+    organization: Organization,
+    now: datetime,
+    checks: Iterable[str] = CHECKS,
+) -> dict[str, int]:
+    """Return {check: how many of the organization's keys fail it}.
+
+    Two queries; of very many keys one for each check, since PostgreSQL plans these badly
+    together.
+
+    They are exact up to MOST_COUNTED; one more stands for any number above. Where no index
+    tells the keys, it is looked for among the oldest MOST_LOOKED_AT in use: what there
+    is to tidy up lies there. Where there are more of these, such a count is an OfOldest.
+    """
+    in_use = _in_use(keys, now).order_by("pk").values_list("pk", flat=True)
+    youngest = in_use[MOST_LOOKED_AT : MOST_LOOKED_AT + 1].first()
+    looked_through = keys if youngest is None else keys.filter(pk__lt=youngest)
+    failing = {
+        name: _failing(
+            name, looked_through if CHECKS[name].is_looked_for else keys, organization, now
         )
-    )
+        for name in checks
+    }
+    if youngest is None:
+        counted = {name: BoundedCount(each, most=MOST_COUNTED) for name, each in failing.items()}
+        rows: QuerySet = Organization.objects.filter(pk=organization.pk)
+        return rows.values(**counted).get()
+    return {
+        name: OfOldest(count_some(each)) if CHECKS[name].is_looked_for else count_some(each)
+        for name, each in failing.items()
+    }
+
+
+def count_some(keys: QuerySet[APIKey]) -> int:
+    """Return how many keys these are: exactly up to MOST_COUNTED, else one more. One query."""
+    return keys.order_by()[: MOST_COUNTED + 1].count()
 
 
 def findings(key: APIKey, *, now: datetime) -> list[Check]:
     """Return the checks that one key fails, the most urgent first. One query."""
-    found = counts(APIKey.objects.filter(pk=key.pk), organization=key.organization, now=now)
+    conditions = {name: check.condition(now, key.organization) for name, check in CHECKS.items()}
+    found = _in_use(APIKey.objects.filter(pk=key.pk), now).aggregate(
+        **{name: Count("pk", filter=condition) for name, condition in conditions.items()}
+    )
     return [check for name, check in CHECKS.items() if found[name]]
 
 
@@ -193,9 +284,9 @@ def unused_scopes(keys: Iterable[APIKey], *, now: datetime) -> dict[int, list[st
 
 def ages(keys: APIKeyQuerySet, *, now: datetime) -> list[int]:
     """Return how many keys have a current secret younger than each of AGES, but not than the
-    one before; last, how many have an older one. One query."""
+    one before; last, how many have an older one. Of the newest MOST_COUNTED keys; one query."""
     current = KeySecret.objects.filter(
-        key__in=_in_use(keys, now).order_by().values("pk"), revoked_at=None, superseded_at=None
+        key__in=_newest(_in_use(keys, now)).values("pk"), revoked_at=None, superseded_at=None
     )
     moments = [now - timedelta(days=days) for days in AGES]
     return _count_between(current, [Q(created_at__gt=moment) for moment in moments])
@@ -206,15 +297,25 @@ def ends(keys: APIKeyQuerySet, *, now: datetime) -> list[int]:
     many later; last, how many never. One query."""
     moments = [now + timedelta(days=days) for days in ENDS]
     conditions = [Q(expires_at__lte=moment) for moment in moments]
-    return _count_between(_in_use(keys, now), [*conditions, Q(expires_at__isnull=False)])
+    return _count_between(_newest(_in_use(keys, now)), [*conditions, Q(expires_at__isnull=False)])
 
 
 def _count_between(rows: QuerySet, conditions: list[Q]) -> list[int]:
     """Count the rows by the first of these conditions that they fulfil, and those by none."""
     sums = {f"within_{index}": Count("pk", filter=each) for index, each in enumerate(conditions)}
-    found = rows.order_by().aggregate(**sums, everything=Count("pk"))
+    found = rows.aggregate(**sums, everything=Count("pk"))
     totals = [*(found[name] for name in sums), found["everything"]]
     return [total - before for before, total in zip([0, *totals], totals, strict=False)]
+
+
+def _newest(keys: APIKeyQuerySet) -> APIKeyQuerySet:
+    return keys.order_by("-pk")[:MOST_COUNTED]
+
+
+def _failing(
+    check: str, keys: APIKeyQuerySet, organization: Organization, now: datetime
+) -> APIKeyQuerySet:
+    return _in_use(keys, now).filter(CHECKS[check].condition(now, organization))
 
 
 def _in_use(keys: APIKeyQuerySet, now: datetime) -> APIKeyQuerySet:

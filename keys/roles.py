@@ -49,6 +49,10 @@ class Permission(StrEnum):
     CHANGE_MEMBERSHIP = "keys.change_membership"
     DELETE_MEMBERSHIP = "keys.delete_membership"
 
+    # Who was asked to join; asking is ADD_MEMBERSHIP.
+    VIEW_INVITATION = "keys.view_invitation"
+    DELETE_INVITATION = "keys.delete_invitation"
+
     VIEW_APIKEY = "keys.view_apikey"
     ADD_APIKEY = "keys.add_apikey"
     CHANGE_APIKEY = "keys.change_apikey"
@@ -61,6 +65,17 @@ class Permission(StrEnum):
     VERIFY_APIKEY = "keys.verify_apikey"
     # Lock a key so that the organization itself cannot enable or loosen it.
     LOCK_APIKEY = "keys.lock_apikey"
+
+    # Who asked for what takes a second person.
+    VIEW_APPROVALREQUEST = "keys.view_approvalrequest"
+    # Take back what one asked for, or use what was approved.
+    CHANGE_APPROVALREQUEST = "keys.change_approvalrequest"
+    # Decide on what others asked for.
+    APPROVE_APPROVALREQUEST = "keys.approve_approvalrequest"
+
+    # Where the organization is told what happens, and what was sent there.
+    VIEW_WEBHOOK = "keys.view_webhook"
+    CHANGE_WEBHOOK = "keys.change_webhook"
 
     VIEW_AUDITEVENT = "keys.view_auditevent"
 
@@ -138,21 +153,26 @@ GRANTS: dict[BuiltInScope, dict[Permission, Reach]] = {
         Permission.VIEW_MEMBERSHIP: Reach.ORGANIZATION,
         Permission.VERIFY_APIKEY: Reach.ORGANIZATION,
         Permission.VIEW_APIKEY: Reach.OWN,
+        Permission.VIEW_APPROVALREQUEST: Reach.OWN,
     },
     BuiltInScope.CREATE: {
         Permission.ADD_APIKEY: Reach.OWN,
+        Permission.CHANGE_APPROVALREQUEST: Reach.OWN,
         # It is part of what a client is configured with, beside the key.
         Permission.REVEAL_SHAREDSECRET: Reach.ORGANIZATION,
     },
     BuiltInScope.UPDATE: {
         Permission.CHANGE_APIKEY: Reach.OWN,
         Permission.ROTATE_APIKEY: Reach.OWN,
+        Permission.CHANGE_APPROVALREQUEST: Reach.OWN,
     },
     BuiltInScope.DELETE: {Permission.DELETE_APIKEY: Reach.OWN},
     BuiltInScope.MANAGE: {
         **dict.fromkeys(sorted(_MANAGED), Reach.ORGANIZATION),
         # Whoever sees a secret can act as the key's owner: nobody's but one's own.
         Permission.ROTATE_APIKEY: Reach.SHARED,
+        # What somebody asked for is theirs to take back.
+        Permission.CHANGE_APPROVALREQUEST: Reach.OWN,
     },
 }
 

@@ -9,15 +9,16 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from keys import policy, snapshots
+from keys import policy, rules, snapshots
 from keys.models import APIKey, Organization
 from keys.networks import Address
 from keys.policy import Actor
@@ -60,8 +61,20 @@ class Disable(BulkChange):
 class Enable(BulkChange):
     """Let disabled keys work again."""
 
+    def __init__(self) -> None:
+        # Key's number -> what of the organization's policy it breaks, of those looked at.
+        self.broken: dict[int, list[str]] = {}
+
+    def look_at(self, keys: Collection[APIKey]) -> None:
+        found = next((rules.rules_of(key.organization) for key in keys), None)
+        if found is not None:
+            rows = APIKey.objects.filter(pk__in=[key.pk for key in keys])
+            self.broken = rules.broken_by(rows, found, timezone.now())
+
     def objection(self, key: APIKey) -> str:
-        return "" if key.disabled else _("It is not disabled.")
+        if not key.disabled:
+            return _("It is not disabled.")
+        return " ".join(self.broken.get(key.pk, []))
 
     def carry_out(self, actor: Actor, key: APIKey) -> None:
         enable_key(actor=actor, key=key)
@@ -79,18 +92,29 @@ class Revoke(BulkChange):
         revoke_key(actor=actor, key=key)
 
 
-@dataclass(frozen=True)
+@dataclass
 class SetExpiry(BulkChange):
     """Let keys end at one moment; None: never."""
 
     expires_at: datetime | None
+    # Key's number -> why the organization's policy is against it, of those looked at.
+    too_late: dict[int, str] = field(default_factory=dict)
+
+    def look_at(self, keys: Collection[APIKey]) -> None:
+        found, now = next((rules.rules_of(key.organization) for key in keys), None), timezone.now()
+        if found is None:
+            return
+        for key in keys:
+            latest = rules.latest_end(found, key.owner_id, now)
+            if latest is not None and (self.expires_at is None or self.expires_at > latest):
+                self.too_late[key.pk] = rules.RULES["lifetime"].explain(found, key, now)
 
     def objection(self, key: APIKey) -> str:
         if key.expires_at == self.expires_at:
             return _("It expires then already.") if key.expires_at else _("It never expires.")
         if self.expires_at and key.not_before and self.expires_at <= key.not_before:
             return _("It would expire before it becomes valid.")
-        return ""
+        return self.too_late.get(key.pk, "")
 
     def carry_out(self, actor: Actor, key: APIKey) -> None:
         update_key(actor=actor, key=key, expires_at=self.expires_at)

@@ -8,23 +8,27 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from keys import policy
-from keys.models import AllowedIP, APIKey
+from keys import generations, policy
+from keys.models import AllowedIP, APIKey, ApprovalRequest
 from keys.policy import Actor
 from keys.roles import Permission
-from keys.services import audit, grants
+from keys.services import audit, enforcing, grants
+from keys.services.rate_limits import describe_rate_limits
 
 # A key may rename itself; everything else about itself is for others to decide.
 _CHANGEABLE_BY_ITSELF = frozenset({"name", "description"})
 
 
 @contextmanager
-def changing(actor: Actor, key: APIKey, fields: Iterable[str]) -> Iterator[APIKey]:
+def changing(
+    actor: Actor, key: APIKey, fields: Iterable[str], *, approval: ApprovalRequest | None = None
+) -> Iterator[APIKey]:
     """Open a key for a change of these fields: yield its locked row, then record the difference.
 
     Raises PermissionDenied, also when the key is then wider than the actor may give or the
-    actor may not say what bounds it, and APIKey.DoesNotExist when the key was revoked
-    meanwhile.
+    actor may not say what bounds it; ValidationError by field when it then breaks a rule of
+    the organization; ApprovalRequiredError unless `approval` is given where it takes one; and
+    APIKey.DoesNotExist when the key was revoked meanwhile.
     """
     if actor == key and not set(fields) <= _CHANGEABLE_BY_ITSELF:
         raise PermissionDenied(_("A key can change only its own name and description."))
@@ -35,6 +39,7 @@ def changing(actor: Actor, key: APIKey, fields: Iterable[str]) -> Iterator[APIKe
         changed = _difference(key, before)
         grants.refuse_release(actor, key, changed)
         grants.refuse_wider(actor, key, changed)
+        enforcing.enforce(actor, key, changed, approval=approval)
         _record_changes(actor, key, changed)
 
 
@@ -47,6 +52,7 @@ def open_key(actor: Actor, key: APIKey, permission: Permission) -> APIKey:
     policy.require(actor, permission, key)
     # `no_key`: whoever counts a use meanwhile need not wait, nor do we for them.
     key = APIKey.objects.live().select_for_update(no_key=True).get(pk=key.pk)
+    generations.note_key(key.pk)
     is_stopped = policy.is_locked_for(key, permission)
     if is_stopped and not policy.allows(actor, Permission.LOCK_APIKEY, key):
         raise PermissionDenied(_("Staff locked this key; only they can change it."))
@@ -69,6 +75,7 @@ def describe(key: APIKey) -> dict[str, Any]:
         "limit": key.limit,
         "limit_reset": key.limit_reset,
         "include_byok_in_limit": key.include_byok_in_limit,
+        "rate_limits": describe_rate_limits(key),
         "assign_server_ips": key.assign_server_ips,
         "allowed_ips": [_describe_allowed_ip(row) for row in key.allowed_ips.all()],
         "external_user": key.external_user,

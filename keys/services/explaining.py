@@ -1,5 +1,7 @@
 """What would become of a request with a key: judged as it would be, not counted, not charged."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -7,16 +9,40 @@ from decimal import Decimal
 from django.db.models import F, Q
 from django.utils import timezone
 
-from keys import policy, roles, snapshots
+from keys import policy, rates, roles, snapshots
 from keys.models import APIKey, KeySecret, Organization
+from keys.models.organizations import LimiterFailure
 from keys.models.usage import LimitReset
 from keys.networks import Address
 from keys.policy import Actor
+from keys.rates import Rate, StoreAwayError, Window
 from keys.roles import BuiltInScope, Permission, Reach
+from keys.services.rate_limits import rates_of
 from keys.verification import Check, Code, Question, explain, judge
 
 # No primary key is longer.
 _MAX_DIGITS = 18
+
+
+@dataclass(frozen=True)
+class RateCheck:
+    """The check of rate limits. `windows` None: what is left of them cannot be told.
+
+    That is so while their store is away, and at any moment but now.
+    """
+
+    rates: Sequence[Rate]
+    windows: Sequence[Window] | None
+    is_for_now: bool
+    # Whether uses that cannot be counted are let through.
+    passes_uncounted: bool
+
+    @property
+    def passes(self) -> bool:
+        """Whether one more use would keep them."""
+        if self.windows is None:
+            return self.passes_uncounted
+        return all(window.remaining for window in self.windows)
 
 
 @dataclass(frozen=True)
@@ -36,12 +62,13 @@ class LimitCheck:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Every check of one question about one secret, in order; the limit comes after them."""
+    """Every check of one question about one secret, in order; then its rates, then its limit."""
 
     secret: KeySecret
     question: Question
     code: Code
     checks: list[Check]
+    rates: RateCheck
     limit: LimitCheck
 
     @property
@@ -96,10 +123,13 @@ def explain_secret(
     question = Question(now=at or now, address=address, scopes=scopes)
     # What was left of a limit in the past is not known any more.
     limit = _check_limit(secret.key, cost, max(question.now, now))
+    bounds = _check_rates(secret.key, is_portal_call=permission is not None, is_now=at is None)
     code = judge(snapshot, question)
+    if code is Code.VALID and not bounds.passes:
+        code = Code.RATE_LIMITED
     if code is Code.VALID and not limit.passes:
         code = Code.LIMIT_EXCEEDED
-    return Explanation(secret, question, code, explain(snapshot, question), limit)
+    return Explanation(secret, question, code, explain(snapshot, question), bounds, limit)
 
 
 def _scope_for(permission: Permission, held: frozenset[str]) -> str:
@@ -110,6 +140,17 @@ def _scope_for(permission: Permission, held: frozenset[str]) -> str:
     if scope is None:
         raise ValueError(f"No scope grants {permission}.")
     return scope
+
+
+def _check_rates(key: APIKey, *, is_portal_call: bool, is_now: bool) -> RateCheck:
+    bounds = rates.bounding(rates_of(key), is_portal_call=is_portal_call)
+    windows: Sequence[Window] | None = None
+    if is_now:
+        with suppress(StoreAwayError):
+            windows = rates.look(bounds)
+    # Of another moment nothing is known, and so nothing is held against it.
+    is_let_through = not is_now or key.organization.limiter_failure == LimiterFailure.ALLOW
+    return RateCheck(bounds, windows, is_now, is_let_through or not bounds)
 
 
 def _check_limit(key: APIKey, cost: Decimal, at: datetime) -> LimitCheck:

@@ -1,8 +1,9 @@
 """Nobody gives a key more than they hold.
 
 People and keys are bound by the scopes they hold. A key that does not manage the
-organization is bound by everything that bounds itself: a short-lived, confined or
-limited key that leaked could otherwise issue itself a lasting, open, unlimited one.
+organization is bound by everything that bounds itself: a short-lived or confined key
+that leaked could otherwise issue itself a lasting, open one. One that has a limit or rate
+limits issues none at all: each of them would have the amount anew.
 """
 
 from collections.abc import Iterable
@@ -13,24 +14,21 @@ from django.core.exceptions import PermissionDenied
 from django.utils.translation import gettext as _
 
 from keys import networks, policy, snapshots
-from keys.models import AllowedIP, APIKey, Organization, User
-from keys.models.usage import RESETS
+from keys.models import AllowedIP, APIKey, Organization, RateLimit, User
 from keys.policy import Actor
 from keys.roles import BuiltInScope
 
+# What is used up, and would be there anew for every key that got some.
+_AMOUNTS = frozenset({"limit", "limit_reset", "include_byok_in_limit", "rate_limits"})
+
 # What keeps a key from doing all that its scopes say.
-_BOUNDING = frozenset(
-    {
-        "not_before",
-        "expires_at",
-        "disabled",
-        "limit",
-        "limit_reset",
-        "include_byok_in_limit",
-        "assign_server_ips",
-        "allowed_ips",
-    }
-)
+_BOUNDING = _AMOUNTS | {
+    "not_before",
+    "expires_at",
+    "disabled",
+    "assign_server_ips",
+    "allowed_ips",
+}
 
 
 def refuse_beyond(actor: Actor, organization: Organization, codes: Iterable[str]) -> None:
@@ -52,7 +50,7 @@ def refuse_takeover(actor: Actor, key: APIKey) -> None:
         return
     # What the key lists, not what its owner holds today: that may come back.
     refuse_beyond(actor, key.organization, key.scope_codes)
-    refuse_wider(actor, key, ["expires_at", "limit", "allowed_ips"])
+    refuse_wider(actor, key, ["expires_at", "limit", "allowed_ips", "rate_limits"])
 
 
 def refuse_release(actor: Actor, key: APIKey, fields: Iterable[str]) -> None:
@@ -75,8 +73,8 @@ def refuse_wider(actor: Actor, key: APIKey, fields: Iterable[str]) -> None:
     fields = set(fields)
     if fields & {"expires_at"}:
         _refuse_outliving(bounds, key)
-    if fields & {"limit", "limit_reset", "include_byok_in_limit"}:
-        _refuse_outspending(bounds, key)
+    if fields & _AMOUNTS:
+        _refuse_multiplying(bounds)
     if fields & {"allowed_ips", "assign_server_ips"}:
         _refuse_elsewhere(bounds, key)
 
@@ -92,17 +90,15 @@ def bounds_of(actor: Actor) -> APIKey | None:
 def inherited(actor: Actor) -> dict[str, Any]:
     """Return what a new key gets where its issuer says nothing, by field of issue_key()."""
     bounds = bounds_of(actor)
-    if bounds is None:
-        bounds, rows = APIKey(), []
-    else:
-        rows = list(bounds.allowed_ips.filter(active=True))
-    is_limited = bounds.limit is not None
+    rows = [] if bounds is None else list(bounds.allowed_ips.filter(active=True))
     return {
-        "expires_at": bounds.expires_at,
-        "limit": bounds.limit,
-        "limit_reset": bounds.limit_reset if is_limited else None,
-        "include_byok_in_limit": bounds.include_byok_in_limit and is_limited,
-        "assign_server_ips": bounds.assign_server_ips,
+        "expires_at": bounds.expires_at if bounds else None,
+        # A key that has one issues none.
+        "limit": None,
+        "limit_reset": None,
+        "include_byok_in_limit": False,
+        "rate_limits": [],
+        "assign_server_ips": bounds.assign_server_ips if bounds else False,
         "allowed_ips": [
             {"network": row.network, "deny": row.deny, "comment": row.comment} for row in rows
         ],
@@ -143,18 +139,14 @@ def _refuse_outliving(bounds: APIKey, key: APIKey) -> None:
         )
 
 
-def _refuse_outspending(bounds: APIKey, key: APIKey) -> None:
-    if bounds.limit is None:
-        return
-    is_within = (
-        key.limit is not None
-        and key.limit <= bounds.limit
-        and RESETS.index(key.limit_reset) <= RESETS.index(bounds.limit_reset)
-        and key.include_byok_in_limit >= bounds.include_byok_in_limit
-    )
-    if not is_within:
+def _refuse_multiplying(bounds: APIKey) -> None:
+    # However little each of several keys may do, together they would exceed this one.
+    if bounds.limit is not None or RateLimit.objects.filter(key=bounds).exists():
         raise PermissionDenied(
-            _("Without MANAGE, a key cannot let another spend more than its own limit.")
+            _(
+                "Without MANAGE, a key that has a limit or rate limits cannot issue keys, rotate "
+                "others, or change what these may spend and how often they may be used."
+            )
         )
 
 

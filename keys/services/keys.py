@@ -1,4 +1,4 @@
-"""Issue, change, lock and end API keys. Each: authorize, validate, write and audit as one."""
+"""Issue, change and end API keys. Each: authorize, validate, write and audit as one."""
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
@@ -11,12 +11,14 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from keys import policy, secrets, usage
+from keys import generations, policy, secrets, usage
 from keys.models import (
     AllowedIP,
     APIKey,
+    ApprovalRequest,
     KeyUsage,
     Organization,
+    RateLimit,
     Role,
     Scope,
     User,
@@ -25,9 +27,10 @@ from keys.models import (
 from keys.models.keys import Dialect
 from keys.policy import Actor
 from keys.roles import Permission
-from keys.services import audit, grants, rows
+from keys.services import audit, enforcing, grants, rows
 from keys.services.allowed_ips import Entry, build_allowed_ips, replace_allowed_ips
 from keys.services.changes import changing, describe, open_key
+from keys.services.rate_limits import RateEntry, build_rate_limits, replace_rate_limits
 from keys.services.rotation import add_secret, with_secret
 from keys.services.validation import is_storable, save, validate
 
@@ -50,6 +53,7 @@ _CHANGEABLE = frozenset(
         "include_byok_in_limit",
         "assign_server_ips",
         "allowed_ips",
+        "rate_limits",
         "external_user",
     }
 )
@@ -76,14 +80,18 @@ def issue_key(
     include_byok_in_limit: bool = UNSAID,
     assign_server_ips: bool = UNSAID,
     allowed_ips: Iterable[Entry] = UNSAID,
+    rate_limits: Iterable[RateEntry] = UNSAID,
     external_user: str | None = None,
+    approval: ApprovalRequest | None = None,
 ) -> APIKey:
     """Issue a key and return it with its secret, once, as `key.secret`.
 
     Without an `owner` it belongs to whom the actor acts for: a person to themselves, a
     key to its own owner, the operator to the organization. What a key without MANAGE
     issues is bound as that key is, also where nothing is said. Raises PermissionDenied
-    when the actor may not, or would give more than it holds; ValidationError by field.
+    when the actor may not, or would give more than it holds; ApprovalRequiredError where that
+    takes an `approval`; ValidationError by field, also for what the organization's policy rules
+    out.
     """
     policy.require(actor, Permission.ADD_APIKEY, organization)
     bounds = _fill_in(
@@ -94,15 +102,16 @@ def issue_key(
         include_byok_in_limit=include_byok_in_limit,
         assign_server_ips=assign_server_ips,
         allowed_ips=allowed_ips,
+        rate_limits=rate_limits,
     )
-    entries = bounds.pop("allowed_ips")
+    entries, rates = bounds.pop("allowed_ips"), bounds.pop("rate_limits")
     key = APIKey(
         organization=organization,
-        owner=_choose_owner(actor, organization, owner),
+        owner=choose_owner(actor, organization, owner),
         creator=_choose_creator(actor, organization, creator),
         workspace=workspace or organization.workspaces.get(is_default=True),
         name=name,
-        slug=slug or _spare_slug(name),
+        slug=slug or short_name_for(name, is_spare=True),
         description=description,
         dialect=dialect,
         role=role,
@@ -113,15 +122,18 @@ def issue_key(
     )
     scope_rows = _resolve_grant(actor, organization, role, scopes)
     _validate(key, ["expires_at"])
-    allowed_rows = build_allowed_ips(key, entries)
+    allowed_rows, rate_rows = build_allowed_ips(key, entries), build_rate_limits(key, rates)
     with transaction.atomic():
         _hold(key, {"workspace", "role"}, scope_rows)
-        _save_new(key, slug or _slug_of(name))
-        key.scopes.set(scope_rows)
+        _save_new(key, slug or short_name_for(name))
+        generations.note_key(key.pk)
+        key.scopes.add(*scope_rows)
         AllowedIP.objects.bulk_create(allowed_rows)
-        grants.refuse_wider(actor, key, bounds.keys() | {"allowed_ips"})
-        KeyUsage.objects.create(key=key)
-        secret = add_secret(key)
+        RateLimit.objects.bulk_create(rate_rows)
+        grants.refuse_wider(actor, key, bounds.keys() | {"allowed_ips", "rate_limits"})
+        enforcing.enforce(actor, key, approval=approval)
+        KeyUsage.objects.create(key=key, limit=key.limit)
+        key = with_secret(key, add_secret(key))
         audit.record(
             actor=actor,
             action="apikey.issued",
@@ -129,19 +141,21 @@ def issue_key(
             organization=organization,
             changes={**describe(key), "dialect": key.dialect, "label": key.label},
         )
-    return with_secret(key, secret)
+    return key
 
 
-def update_key(*, actor: Actor, key: APIKey, **changes: Any) -> APIKey:
-    """Change the given fields of a key and return it; `allowed_ips` replaces the whole list.
+def update_key(
+    *, actor: Actor, key: APIKey, approval: ApprovalRequest | None = None, **changes: Any
+) -> APIKey:
+    """Change the given fields of a key and return it; lists that are given replace the whole.
 
-    Raises PermissionDenied, ValidationError by field, and APIKey.DoesNotExist when the
-    key was revoked meanwhile.
+    Raises PermissionDenied, ApprovalRequiredError where it takes an `approval`, ValidationError
+    by field, and APIKey.DoesNotExist when the key was revoked meanwhile.
     """
     unknown = changes.keys() - _CHANGEABLE
     if unknown:
         raise TypeError(f"A key has no changeable {', '.join(sorted(unknown))}.")
-    with changing(actor, key, changes) as key:
+    with changing(actor, key, changes, approval=approval) as key:
         _apply(actor, key, changes)
     return key
 
@@ -166,22 +180,10 @@ def revoke_key(*, actor: Actor, key: APIKey) -> APIKey:
     return key
 
 
-def lock_key(*, actor: Actor, key: APIKey, reason: str = "") -> APIKey:
-    """Stop a key so that only staff can let it work again; its people are told the reason.
-
-    Raises as update_key does; ValidationError for `lock_reason`.
-    """
-    return _set_lock(actor, key, timezone.now(), reason, "apikey.locked")
-
-
-def unlock_key(*, actor: Actor, key: APIKey) -> APIKey:
-    """Take a staff lock off a key, and the reason with it."""
-    return _set_lock(actor, key, None, "", "apikey.unlocked")
-
-
 def _apply(actor: Actor, key: APIKey, changes: dict[str, Any]) -> None:
     changes = dict(changes)
     allowed_ips = changes.pop("allowed_ips", UNSAID)
+    rate_limits = changes.pop("rate_limits", UNSAID)
     scopes = changes.pop("scopes", UNSAID)
     old_reset, old_byok = key.limit_reset, key.include_byok_in_limit
     now = timezone.now()
@@ -200,32 +202,19 @@ def _apply(actor: Actor, key: APIKey, changes: dict[str, Any]) -> None:
         key.scopes.set(scopes)
     if allowed_ips is not UNSAID:
         replace_allowed_ips(key, allowed_ips)
+    if rate_limits is not UNSAID:
+        replace_rate_limits(key, rate_limits)
+    if "limit" in changes:
+        KeyUsage.objects.filter(key=key).update(limit=key.limit)
     if (key.limit_reset, key.include_byok_in_limit) != (old_reset, old_byok):
         usage.restate_period(key, now=now)
 
 
-def _set_lock(actor: Actor, key: APIKey, at: datetime | None, reason: str, action: str) -> APIKey:
-    with transaction.atomic():
-        key = open_key(actor, key, Permission.LOCK_APIKEY)
-        key.locked_at = at
-        key.lock_reason = reason
-        validate(key, exclude=_fields_but("lock_reason"))
-        key.save(update_fields=["locked_at", "lock_reason", "updated_at"])
-        audit.record(
-            actor=actor,
-            action=action,
-            obj=key,
-            organization=key.organization,
-            changes={"reason": reason} if reason else None,
-        )
-    return key
+def choose_owner(actor: Actor, organization: Organization, owner: User | None) -> User | None:
+    """Return whose a new key is: the actor's own where nothing is said (UNSAID).
 
-
-def _fields_but(name: str) -> set[str]:
-    return {field.name for field in APIKey._meta.fields} - {name}
-
-
-def _choose_owner(actor: Actor, organization: Organization, owner: User | None) -> User | None:
+    Raises PermissionDenied for somebody else, ValidationError for who is no member.
+    """
     natural = _natural_owner(actor)
     if owner is UNSAID:
         owner = natural
@@ -304,17 +293,15 @@ def _refuse_past(key: APIKey, now: datetime) -> None:
 def _fill_in(inherited: Mapping[str, Any], **said: Any) -> dict[str, Any]:
     """Return what was said, and for the rest what the key inherits."""
     unsaid = {field for field, value in said.items() if value is UNSAID}
-    # A limit and its reset belong together, and so do the ways to say from where.
-    if "limit" not in unsaid:
-        inherited = {**inherited, "limit_reset": None}
+    # The ways to say from where belong together.
     if "allowed_ips" not in unsaid:
         inherited = {**inherited, "assign_server_ips": False}
     return {**said, **{field: inherited[field] for field in unsaid}}
 
 
 def _validate(key: APIKey, changed: Iterable[str]) -> None:
-    # The owner is the service's to choose, and checked there.
-    validate(key, exclude=["owner", "creator", "organization"])
+    # The owner is the service's to choose, and checked there; what is drawn by lot is unique.
+    validate(key, exclude=["owner", "creator", "organization", "identifier", "hash"])
     if "expires_at" in changed:
         _refuse_past(key, timezone.now())
     if key.workspace.organization_id != key.organization_id:
@@ -335,10 +322,8 @@ def _save_new(key: APIKey, slug: str) -> None:
         save(key, force_insert=True)
 
 
-def _slug_of(name: str) -> str:
-    return slugify(name)[:50].strip("-_").replace("_", "-") or "key"
-
-
-def _spare_slug(name: str) -> str:
+def short_name_for(name: str, *, is_spare: bool = False) -> str:
+    """Return a short name made of a key's name; a spare one that no other key has."""
+    slug = slugify(name)[:50].strip("-_").replace("_", "-") or "key"
     # Random, not counted up: keys of one name issued at the same moment never meet.
-    return f"{_slug_of(name)}-{secrets.generate_identifier()[:8]}"
+    return f"{slug}-{secrets.generate_identifier()[:8]}" if is_spare else slug

@@ -1,5 +1,6 @@
 """Organizations themselves: set up, changed, suspended and resumed."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -7,11 +8,16 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from keys import policy, roles
+from keys import generations, policy, roles
 from keys.models import Membership, Organization, Role, User, Workspace
 from keys.policy import Actor
 from keys.roles import Permission
 from keys.services import audit, rows
+from keys.services.rate_limits import (
+    RateEntry,
+    describe_rate_limits,
+    replace_rate_limits,
+)
 from keys.services.validation import save, validate
 
 DEFAULT_WORKSPACE_NAME = "Default"
@@ -28,6 +34,7 @@ def create_organization(*, actor: Actor, name: str, slug: str, owner: User) -> O
     validate(organization)
     with transaction.atomic():
         save(organization)
+        generations.note_organization(organization.pk)
         Workspace.objects.create(
             organization=organization, name=DEFAULT_WORKSPACE_NAME, is_default=True
         )
@@ -50,19 +57,26 @@ def create_organization(*, actor: Actor, name: str, slug: str, owner: User) -> O
 def update_organization(
     *, actor: Actor, organization: Organization, **changes: Any
 ) -> Organization:
-    """Change an organization's `name`, `slug` or `rotation_days`.
+    """Change an organization's `name`, `slug`, `rotation_days`, `rate_limits`, `limiter_failure`.
 
-    The last is how old a secret gets before people are told to rotate it; None: any age.
+    `rotation_days` is how old a secret gets before people are told to rotate it; None: any
+    age. `rate_limits`, each {amount, period}, replace those that all its keys share;
+    `limiter_failure` is what becomes of rate-limited keys while nothing can count them.
     Raises PermissionDenied, ValidationError by field.
     """
-    return rows.update(
-        actor,
-        organization,
-        organization,
-        Permission.CHANGE_ORGANIZATION,
-        changes,
-        {"name", "slug", "rotation_days"},
-    )
+    policy.require(actor, Permission.CHANGE_ORGANIZATION, organization)
+    rate_limits = changes.pop("rate_limits", None)
+    with transaction.atomic():
+        if rate_limits is not None:
+            _change_rate_limits(actor, rows.lock(organization), rate_limits)
+        return rows.update(
+            actor,
+            organization,
+            organization,
+            Permission.CHANGE_ORGANIZATION,
+            changes,
+            {"name", "slug", "rotation_days", "limiter_failure"},
+        )
 
 
 def suspend_organization(*, actor: Actor, organization: Organization) -> Organization:
@@ -73,6 +87,22 @@ def suspend_organization(*, actor: Actor, organization: Organization) -> Organiz
 def resume_organization(*, actor: Actor, organization: Organization) -> Organization:
     """Let the keys of a suspended organization work again. For staff. Raises PermissionDenied."""
     return _set_suspension(actor, organization, None, "organization.resumed")
+
+
+def _change_rate_limits(
+    actor: Actor, organization: Organization, entries: Iterable[RateEntry]
+) -> None:
+    before = describe_rate_limits(organization)
+    replace_rate_limits(organization, entries)
+    after = describe_rate_limits(organization)
+    if before != after:
+        audit.record(
+            actor=actor,
+            action="organization.updated",
+            obj=organization,
+            organization=organization,
+            changes={"rate_limits": [before, after]},
+        )
 
 
 def _set_suspension(actor: Actor, organization: Organization, at, action: str) -> Organization:

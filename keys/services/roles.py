@@ -8,11 +8,11 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from keys import policy
+from keys import generations, policy
 from keys.models import Organization, Role, Scope
 from keys.policy import Actor
 from keys.roles import FIRST_CUSTOM_ROLE_NUMBER, Permission
-from keys.services import audit, rows
+from keys.services import audit, enforcing, rows
 from keys.services.grants import refuse_beyond
 from keys.services.validation import save, validate
 
@@ -44,6 +44,7 @@ def create_role(
     validate(role)
     with transaction.atomic():
         rows.hold("scopes", scopes)
+        generations.note_organization(organization.pk)
         save(role)
         role.scopes.set(scopes)
         rows.record_created(actor, role, organization, {"scopes": codes})
@@ -53,7 +54,8 @@ def create_role(
 def update_role(*, actor: Actor, role: Role, **changes: Any) -> Role:
     """Change a role's `name`, `description` or `scopes`, for all who hold it.
 
-    Raises PermissionDenied, also when the actor lacks a scope that the role would gain.
+    Raises PermissionDenied, also when the actor lacks a scope that the role would gain;
+    ValidationError, also when keys that follow it could not be given that scope.
     """
     policy.require(actor, Permission.CHANGE_ROLE, role)
     scopes = changes.pop("scopes", None)
@@ -99,8 +101,11 @@ def _change_scopes(actor: Actor, role: Role, scopes: Iterable[Scope]) -> None:
     _refuse_foreign(organization, scopes)
     after = {scope.code for scope in scopes}
     refuse_beyond(actor, organization, after - before)
+    enforcing.refuse_sharing(actor, role, after - before)
     rows.hold("scopes", scopes)
     role.scopes.set(scopes)
+    if after - before:
+        enforcing.refuse_breaking_by_role(role)
     if before != after:
         audit.record(
             actor=actor,

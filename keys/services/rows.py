@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from keys import policy
+from keys import generations, policy
 from keys.models import Organization, Role, Scope, Workspace
 from keys.policy import Actor
 from keys.roles import Permission
@@ -23,6 +23,7 @@ def create(actor: Actor, organization: Organization, permission: Permission, row
     policy.require(actor, permission, organization)
     validate(row)
     with transaction.atomic():
+        generations.note_organization(organization.pk)
         save(row)
         record_created(actor, row, organization)
     return row
@@ -81,7 +82,7 @@ def delete(
     policy.require(actor, permission, row)
     with transaction.atomic():
         # Whoever would refer to the row at this moment waits in `hold`, and finds it gone.
-        row = type(row)._default_manager.select_for_update().get(pk=row.pk)
+        row = lock(row)
         reason = reason_to_keep(row)
         if reason:
             raise ValidationError(reason)
@@ -91,13 +92,18 @@ def delete(
             obj=row,
             organization=row.organization,  # type: ignore[attr-defined]
         )
+        # Only now from all: what was written before the record, without `hold`, refers to it
+        # when it is committed, and would wait for us while we waited for the chain.
+        type(row)._default_manager.select_for_update().get(pk=row.pk)
         row.delete()
 
 
 def lock(row: Row) -> Row:
     """Return the row as it is now; nobody else changes it until the transaction ends."""
     # `no_key`: others may go on writing rows that refer to it.
-    return type(row)._default_manager.select_for_update(no_key=True).get(pk=row.pk)
+    row = type(row)._default_manager.select_for_update(no_key=True).get(pk=row.pk)
+    _note(row)
+    return row
 
 
 def hold(field: str, rows: Iterable[Scope | Role | Workspace]) -> None:
@@ -140,6 +146,12 @@ def record_created(
         organization=organization,
         changes={**changes, **(more or {})},
     )
+
+
+def _note(row: Model) -> None:
+    pk = row.pk if isinstance(row, Organization) else getattr(row, "organization_id", None)
+    if pk is not None:
+        generations.note_organization(pk)
 
 
 def _is_deletable(row: Scope | Role | Workspace) -> bool:

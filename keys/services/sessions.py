@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from keys import encryption, snapshots, tokens
-from keys.models import KeySecret
+from keys import encryption, entries, tokens
+from keys.entries import Entry
 from keys.tokens import Kind
 
 _SIGNING = "keyhaven: session tokens"
@@ -24,22 +24,20 @@ class SessionTokens:
     session_id: str
 
 
-def open_session(
-    secret: KeySecret, *, now: datetime, session_id: str | None = None
-) -> SessionTokens:
+def open_session(entry: Entry, *, now: datetime, session_id: str | None = None) -> SessionTokens:
     """Return tokens that stand for a secret; with a `session_id` they continue that session.
 
     They never outlive the secret and its key, as far as that is known now.
     """
     session = tokens.Session(
-        secret_id=secret.pk,
-        key_id=secret.key_id,
-        organization_id=secret.key.organization_id,
-        nonce=secret.nonce,
+        secret_id=entry.secret_id,
+        key_id=entry.key_id,
+        organization_id=entry.organization_id,
+        nonce=entry.nonce,
         session_id=session_id or tokens.Session.new_id(),
     )
-    access_until = _end(secret, now, settings.ACCESS_TOKEN_SECONDS)
-    refresh_until = _end(secret, now, settings.REFRESH_TOKEN_SECONDS)
+    access_until = _end(entry, now, settings.ACCESS_TOKEN_SECONDS)
+    refresh_until = _end(entry, now, settings.REFRESH_TOKEN_SECONDS)
     key = _signing_key()
     return SessionTokens(
         access_token=tokens.sign(
@@ -54,20 +52,20 @@ def open_session(
     )
 
 
-def find_session(token: str, kind: Kind) -> tuple[KeySecret, str]:
-    """Return the stored secret that a token of this kind stands for, and its session's id.
+def find_session(token: str, kind: Kind) -> tuple[Entry, str]:
+    """Return what is known by the secret that a token stands for, and its session's id.
 
     Whether that secret is still good is not decided here. Raises tokens.InvalidTokenError.
     """
     session = tokens.read(token, kind, signing_key=_signing_key())
-    secret = snapshots.load_secret(session.secret_id)
-    if secret is None or not hmac.compare_digest(secret.nonce, session.nonce):
+    entry = entries.load_by_id(session.secret_id)
+    if entry is None or not hmac.compare_digest(entry.nonce, session.nonce):
         raise tokens.InvalidTokenError("The key of this session is gone.")
-    return secret, session.session_id
+    return entry, session.session_id
 
 
-def _end(secret: KeySecret, now: datetime, lifetime: int) -> datetime:
-    ends = (secret.key.expires_at, secret.retires_at)
+def _end(entry: Entry, now: datetime, lifetime: int) -> datetime:
+    ends = (entry.snapshot.expires_at, entry.secret_ends_at)
     return min([now + timedelta(seconds=lifetime), *(end for end in ends if end is not None)])
 
 

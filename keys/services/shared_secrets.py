@@ -9,6 +9,7 @@ from django.apps import apps as installed_apps
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from keys import encryption, policy, secrets
@@ -25,7 +26,7 @@ def reveal_shared_secret(*, actor: Actor, organization: Organization) -> str:
     """
     policy.require(actor, Permission.REVEAL_SHAREDSECRET, organization)
     with transaction.atomic():
-        organization = Organization.objects.select_for_update().get(pk=organization.pk)
+        organization = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
         if not organization.sealed_shared_secret:
             _replace(organization)
         try:
@@ -51,7 +52,7 @@ def rotate_shared_secret(*, actor: Actor, organization: Organization) -> str:
     """
     policy.require(actor, Permission.ROTATE_SHAREDSECRET, organization)
     with transaction.atomic():
-        organization = Organization.objects.select_for_update().get(pk=organization.pk)
+        organization = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
         _replace(organization)
         audit.record(
             actor=actor,
@@ -71,27 +72,37 @@ def read_shared_secret(organization: Organization) -> str:
     return encryption.unseal(sealed, settings.KEY_PEPPERS) if sealed else ""
 
 
-def reseal_shared_secrets(*, using: str = DEFAULT_DB_ALIAS, apps=installed_apps, **kwargs) -> None:
-    """Seal every shared secret with the newest pepper, so that an older one can be retired.
+# What is sealed: where it is stored, and the columns that hold it.
+_SEALED = {
+    "Organization": ("sealed_shared_secret",),
+    "Webhook": ("sealed_secret", "sealed_old_secret"),
+}
+
+
+def reseal_secrets(*, using: str = DEFAULT_DB_ALIAS, apps=installed_apps, **kwargs) -> None:
+    """Seal every stored secret with the newest pepper, so that an older one can be retired.
 
     Runs after each migration. What no known pepper opens stays as it is: its
     pepper may come back.
     """
-    try:
-        organizations = apps.get_model("keys", "Organization").objects.using(using)
-    except LookupError:  # migrated back to nothing
-        return
+    for name, columns in _SEALED.items():
+        try:
+            rows = apps.get_model("keys", name).objects.using(using)
+        except LookupError:  # migrated back to before it
+            continue
+        for column in columns:
+            _reseal(rows, column)
+
+
+def _reseal(rows: QuerySet, column: str) -> None:
     peppers = settings.KEY_PEPPERS
-    for organization in organizations.exclude(sealed_shared_secret=""):
-        sealed = organization.sealed_shared_secret
+    for pk, sealed in rows.exclude(**{column: ""}).values_list("pk", column):
         if encryption.is_sealed_by_newest(sealed, peppers):
             continue
         with suppress(encryption.UnreadableError):
             again = encryption.seal(encryption.unseal(sealed, peppers), peppers)
             # Not over a rotation that happens meanwhile.
-            organizations.filter(pk=organization.pk, sealed_shared_secret=sealed).update(
-                sealed_shared_secret=again
-            )
+            rows.filter(pk=pk, **{column: sealed}).update(**{column: again})
 
 
 def _replace(organization: Organization) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import unicodedata
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -10,13 +9,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, transaction
 
 from keys import policy, services
-from keys.models import APIKey, Organization, Role, User
+from keys.management.arguments import find_organization, find_person, find_role, one_line
+from keys.management.arguments import text as _text
+from keys.models import APIKey
 from keys.models.keys import Dialect
+from keys.models.rates import Period
 from keys.models.usage import LimitReset
 
 
@@ -55,6 +57,15 @@ class Command(BaseCommand):
         parser.add_argument("--limit", type=_amount, help="how much may be spent in one period")
         parser.add_argument("--limit-reset", choices=LimitReset.values)
         parser.add_argument(
+            "--rate",
+            nargs="+",
+            action="extend",
+            default=[],
+            type=_rate,
+            metavar="N/PERIOD",
+            help="how often it may be used, such as 600/minute; one for each period",
+        )
+        parser.add_argument(
             "--allowed-ip", nargs="+", action="extend", default=[], type=_text, metavar="CIDR"
         )
         parser.add_argument(
@@ -79,7 +90,7 @@ class Command(BaseCommand):
         try:
             issued = self._issue(options)
         except ValidationError as error:
-            raise CommandError(_one_line(error)) from None
+            raise CommandError(one_line(error)) from None
         except PermissionDenied as error:
             raise CommandError(str(error)) from None
         except DatabaseError as error:
@@ -92,21 +103,18 @@ class Command(BaseCommand):
 
     @transaction.atomic
     def _issue(self, options: dict[str, Any]) -> dict[str, Any]:
-        organization = Organization.objects.filter(slug=options["organization"]).first()
-        if organization is None:
-            raise CommandError(
-                f"organization: There is no organization {options['organization']!r}."
-            )
+        organization = find_organization(options["organization"])
         key = services.issue_key(
             actor=policy.OPERATOR,
             organization=organization,
             name=options["name"],
             dialect=Dialect(options["dialect"]),
-            owner=_find_person(options["owner"]),
-            role=_find_role(organization, options["role"]),
+            owner=find_person(options["owner"]),
+            role=find_role(organization, options["role"]),
             scopes=options["scope"],
             limit=options["limit"],
             limit_reset=options["limit_reset"],
+            rate_limits=options["rate"],
             allowed_ips=options["allowed_ip"],
             expires_at=options["expires"],
         )
@@ -129,41 +137,6 @@ def _describe(key: APIKey) -> dict[str, Any]:
     }
 
 
-def _find_person(email: str | None) -> User | None:
-    if email is None:
-        return None
-    person = User.objects.filter(email__iexact=email).first()
-    if person is None:
-        raise CommandError(f"owner: Nobody here has the address {email!r}.")
-    return person
-
-
-def _find_role(organization: Organization, name: str | None) -> Role | None:
-    if name is None:
-        return None
-    role = Role.objects.available_to(organization).filter(name=name).first()
-    if role is None:
-        raise CommandError(f"role: This organization has no role {name!r}.")
-    return role
-
-
-def _one_line(error: ValidationError) -> str:
-    if not hasattr(error, "error_dict"):
-        return " ".join(error.messages)
-    return " ".join(
-        message if field == NON_FIELD_ERRORS else f"{field}: {message}"
-        for field, messages in error.message_dict.items()
-        for message in messages
-    )
-
-
-def _text(text: str) -> str:
-    # Bytes that are no UTF-8 arrive as lone surrogates (Cs), which no database stores.
-    if any(unicodedata.category(character) in ("Cs", "Cc") for character in text):
-        raise ArgumentTypeError(f"{text!r} holds control characters or is not UTF-8")
-    return text
-
-
 def _address(text: str) -> str:
     parts = urlsplit(_text(text))
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -179,6 +152,13 @@ def _amount(text: str) -> Decimal:
     if not amount.is_finite():
         raise ArgumentTypeError(f"{text!r} is not an amount such as 25 or 2.50")
     return amount
+
+
+def _rate(text: str) -> dict[str, Any]:
+    amount, _slash, period = text.partition("/")
+    if not (amount.isascii() and amount.isdecimal() and period in Period.values):
+        raise ArgumentTypeError(f"{text!r} is not a rate such as 600/minute")
+    return {"amount": int(amount), "period": period}
 
 
 def _instant(text: str) -> datetime:

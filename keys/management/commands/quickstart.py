@@ -16,7 +16,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 
-from keys import snapshots
+from keys import snapshots, trigrams
 from keys.management import demo
 from keys.models import Organization, User
 from keys.models.keys import Status
@@ -118,6 +118,7 @@ def _refuse_other_data() -> None:
     """
     tables = set(connection.introspection.table_names())
     known = {"django_migrations", *connection.introspection.django_table_names()}
+    known |= trigrams.tables()
     people, organizations = (model._meta.db_table for model in (User, Organization))
     is_other = bool(tables - known)
     if not is_other and {people, organizations} <= tables:

@@ -6,7 +6,7 @@ written in bulk: nobody waits for half a million verifications.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -30,7 +30,8 @@ from keys.management.demo.cast import (
     clock_at,
 )
 from keys.management.demo.keys import DemoKey, acme_keys, other_keys
-from keys.models import APIKey, AuditEvent, Organization, Role, Scope, User
+from keys.models import APIKey, AuditEvent, Message, Organization, Role, Scope, User
+from keys.rules import RoleTerms
 from keys.services import audit
 
 # The audit event by which a database is known to hold the demo.
@@ -65,8 +66,13 @@ def create(password: str) -> str:
             _create_people(password)
             acme, other = _create_organizations()
             audit.record(actor=policy.OPERATOR, action=MARK, obj=acme, organization=acme)
-        _live_through([*acme_keys(acme, now), *other_keys(other)], now, chance)
-        return issue_sample_key()
+        # Days ago, what happened beside the life of keys.
+        events = [(0.9, partial(_set_policy, acme)), (0.2, partial(_ask_for_a_key, acme, now))]
+        _live_through([*acme_keys(acme, now), *other_keys(other)], events, now, chance)
+        key = issue_sample_key()
+        # Of what happened in the past nobody is told today.
+        Message.objects.all().delete()
+        return key
 
 
 def issue_sample_key() -> str:
@@ -160,7 +166,37 @@ def _furnish(acme: Organization, owner: User) -> None:
         )
 
 
-def _live_through(plans: list[DemoKey], now: datetime, chance: random.Random) -> None:
+def _set_policy(acme: Organization) -> None:
+    """Let the organization demand something that one of its keys does not fit."""
+    developer = Role.objects.get(organization=None, name="developer")
+    with acting_as(OWNER) as owner:
+        services.update_policy(
+            actor=owner,
+            organization=acme,
+            confined_scopes=["shipments:write"],
+            roles=[RoleTerms(developer, approval_scopes=frozenset({"DELETE"}))],
+        )
+
+
+def _ask_for_a_key(acme: Organization, now: datetime) -> None:
+    with acting_as(DEVELOPER) as developer:
+        services.request_key(
+            actor=developer,
+            organization=acme,
+            reason="The sandbox fills up with keys of test runs; this one clears them at night.",
+            name="Sandbox clean-up",
+            scopes=["READ", "DELETE"],
+            workspace=acme.workspaces.get(name="Staging"),
+            expires_at=now + timedelta(days=90),
+        )
+
+
+def _live_through(
+    plans: list[DemoKey],
+    events: Sequence[tuple[float, Callable[[], Any]]],
+    now: datetime,
+    chance: random.Random,
+) -> None:
     """Let everything planned happen in its order, then write the use of the keys."""
     keys: dict[str, APIKey] = {}
 
@@ -179,6 +215,7 @@ def _live_through(plans: list[DemoKey], now: datetime, chance: random.Random) ->
         (now - timedelta(days=days, minutes=chance.randrange(1, 90)), happen)
         for days, happen in moments
     ]
+    dated.extend((now - timedelta(days=days), happen) for days, happen in events)
     for moment, happen in sorted(dated, key=lambda each: each[0]):
         with clock_at(moment):
             happen()

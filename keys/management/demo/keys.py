@@ -73,6 +73,7 @@ def acme_keys(acme: Organization, now: datetime) -> list[DemoKey]:
                     {"network": "2001:db8:5::/48", "comment": "Data centre, IPv6"},
                     {"network": "203.0.113.66", "deny": True, "comment": "Retired build server"},
                 ],
+                "rate_limits": [{"amount": 600, "period": "minute"}],
             },
             traffic=Traffic(
                 2600,
@@ -80,7 +81,11 @@ def acme_keys(acme: Organization, now: datetime) -> list[DemoKey]:
                 weekend=0.7,
                 addresses=("203.0.113.20", "203.0.113.20", "203.0.113.21", "2001:db8:5::9"),
                 scopes=(("orders:read",), ("orders:read",), ("orders:write",)),
-                refusals={Code.FORBIDDEN_ADDRESS: 0.6, Code.INSUFFICIENT_SCOPES: 0.2},
+                refusals={
+                    Code.FORBIDDEN_ADDRESS: 0.6,
+                    Code.INSUFFICIENT_SCOPES: 0.2,
+                    Code.RATE_LIMITED: 0.4,
+                },
             ),
         ),
         DemoKey(

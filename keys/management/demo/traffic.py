@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from keys import usage
+from keys import tallies, usage
+from keys.decisions import DECISIONS_KEPT_FOR
 from keys.models import (
     APIKey,
     Decision,
@@ -81,6 +82,8 @@ def write(
         MinuteBucket.objects.bulk_create(_minutes(key, buckets, now, chance))
         ScopeUse.objects.bulk_create(_scope_uses(key, traffic))
         decisions += latest
+    for organization in {key.organization for key, _traffic, _age in plans}:
+        tallies.recount(organization)
     # Numbered as time goes.
     Decision.objects.bulk_create(sorted(decisions, key=lambda each: each.at), batch_size=1000)
 
@@ -242,7 +245,7 @@ def _decisions(
     """Return the latest requests, one by one."""
     decisions: list[Decision] = []
     for bucket in reversed(buckets):
-        if bucket.hour < now - usage.DECISIONS_KEPT_FOR:
+        if bucket.hour < now - DECISIONS_KEPT_FOR:
             break
         until = min(bucket.hour + _HOUR, now)
         for _ in range(min(bucket.requests, _DECISIONS_OF_EACH - len(decisions))):
