@@ -5,17 +5,44 @@
 `manage_key` is the organization's own.
 """
 
+from contextlib import closing
+from types import SimpleNamespace
+
 import hypothesis
 import pytest
+from allauth.account.internal.flows.login import (
+    AUTHENTICATION_METHODS_SESSION_KEY,
+    record_authentication,
+)
+from django.contrib.auth.signals import user_logged_in
 from django.core.cache import cache
+from django.db.backends.sqlite3.base import DatabaseWrapper as SQLite
+from django.dispatch import receiver
+from django.utils import timezone, translation
 
-from keys import policy, services
-from keys.models import APIKey, Membership, Organization, Role, User
+from keys import audit_guard, folding, policy, rates, services, usage
+from keys.models import (
+    AllowedIP,
+    APIKey,
+    KeySecret,
+    KeyUsage,
+    Membership,
+    Organization,
+    Role,
+    User,
+)
+from tests import logged
 
 # Of a test with more cases than this, the rest is for the wide run.
-CASES_ALWAYS_RUN = 6
+CASES_ALWAYS_RUN = 3
 # Every row of these tables counts each time.
-TABLES = {"test_doors.py", "test_policy.py", "test_contract.py", "test_guards.py"}
+TABLES = {
+    "test_doors.py",
+    "test_policy.py",
+    "test_contract.py",
+    "test_guards.py",
+    "test_step_up.py",
+}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -31,14 +58,68 @@ def pytest_collection_modifyitems(items):
 PASSWORD = "correct horse battery staple"
 
 # Property tests: few examples a run, no deadline (the databases differ in speed), no files.
-hypothesis.settings.register_profile("suite", max_examples=40, deadline=None, database=None)
-hypothesis.settings.load_profile("suite")
+hypothesis.settings.register_profile("suite", max_examples=15, deadline=None, database=None)
+hypothesis.settings.register_profile("wide", max_examples=60, deadline=None, database=None)
+
+
+def pytest_configure(config):
+    """Let property tests look further where the wide tests run, too."""
+    is_short = "not wide" in config.option.markexpr
+    hypothesis.settings.load_profile("suite" if is_short else "wide")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_secret_is_logged():
+    """Search everything that this process logged for every secret that it made."""
+    made: set[str] = set()
+    with logged.kept(made) as keeper:
+        yield
+    with closing(keeper):
+        found = logged.secrets_in(keeper.lines(), made, [PASSWORD])
+    assert not found, f"{len(found)} lines hold a secret, the first: {found[0]}"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _emptied_past_the_guard():
+    """Let SQLite's tables be emptied between tests, past what keeps audit events there.
+
+    PostgreSQL truncates them, which no trigger hears of; both are made anew after that.
+    """
+    empty = SQLite.ops_class.execute_sql_flush
+
+    def empty_past_the_guard(operations, statements):
+        audit_guard.remove(operations.connection)
+        empty(operations, statements)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SQLite.ops_class, "execute_sql_flush", empty_past_the_guard)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _in_english():
+    # A page that was read in German leaves its language to the thread.
+    translation.activate("en")
+
+
+@receiver(user_logged_in)
+def _note_sign_in(sender, request, user, **more):
+    """Whom `force_login` signs in did so just now, as by a password."""
+    if not request.session.get(AUTHENTICATION_METHODS_SESSION_KEY):
+        record_authentication(request, user, method="password")
 
 
 @pytest.fixture(autouse=True)
 def _fresh_cache():
     # Sign-in limits are counted there.
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_rates():
+    # The next test's keys have the numbers of this one's.
+    yield
+    rates._store.cache_clear()
 
 
 def make_person(email: str, **fields) -> User:
@@ -65,6 +146,40 @@ def join(organization: Organization, person: User, role_name: str) -> Membership
         user=person,
         role=Role.objects.get(organization=None, name=role_name),
     )
+
+
+def make_many(organization: Organization, owner: User, count: int, name="Key") -> list[APIKey]:
+    """Write keys past the services, quickly: each used, with a scope and a secret.
+
+    Every second one is confined, each fifth has a limit; they are named `Key 0` and so on.
+    """
+    now = timezone.now()
+    role = Role.objects.get(organization=None, name="developer")
+    workspace = organization.workspaces.get()
+    keys = APIKey.objects.bulk_create(
+        APIKey(
+            organization=organization,
+            workspace=workspace,
+            owner=owner,
+            name=f"{name} {number}",
+            slug=f"key-{number}",
+            role=role if number % 3 == 0 else None,
+            limit=1 if number % 5 == 0 else None,
+        )
+        for number in range(count)
+    )
+    KeyUsage.objects.bulk_create(
+        KeyUsage(key=key, limit=key.limit, last_used_at=now) for key in keys
+    )
+    KeySecret.objects.bulk_create(
+        KeySecret(key=key, digest=f"{key.pk:064}", pepper_id=1, label="kh_abc...xyz")
+        for key in keys
+    )
+    AllowedIP.objects.bulk_create(AllowedIP(key=key, network="192.0.2.1") for key in keys[1::2])
+    read = role.scopes.get(code="READ")
+    through = APIKey.scopes.through
+    through.objects.bulk_create(through(apikey=key, scope=read) for key in keys if not key.role)
+    return keys
 
 
 @pytest.fixture
@@ -161,3 +276,11 @@ def strangers_key(other, stranger) -> APIKey:
     return services.issue_key(
         actor=stranger, organization=other, name="Elsewhere", scopes=["READ", "MANAGE"]
     )
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """A journal of uses, as servers keep one; `fold` adds it to the tables."""
+    usage.keep_journal(tmp_path)
+    yield SimpleNamespace(fold=lambda: folding.fold_once(tmp_path))
+    usage.drop_journal()

@@ -18,9 +18,16 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Files are looked up when asked for, not listed anew by each test client.
 WHITENOISE_AUTOREFRESH = True
 
+STATE_DIR = Path(tempfile.mkdtemp(prefix="keyhaven-state-"))
+
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 # The suite asks much of one caller; the limit itself is tested with one of its own.
 API_RATE = "100000/minute"
+# The next test starts anew.
+RATE_LIMIT_STORAGE = "memory://"
+
+# A connection that outlives its thread would keep the test database from being dropped.
+DATABASES["default"]["CONN_MAX_AGE"] = 0
 
 # A file, not memory: threads and processes then meet each other as they would in use.
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -30,7 +37,5 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
     )
 else:
-    # A connection that outlives its thread would keep the test database from being dropped.
-    DATABASES["default"]["CONN_MAX_AGE"] = 0
     # No test survives a crash of the server, so none waits for its disk.
     DATABASES["default"].setdefault("OPTIONS", {})["options"] = "-c synchronous_commit=off"

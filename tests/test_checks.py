@@ -4,6 +4,8 @@ import pytest
 from django.core import checks
 from django.core.checks import Tags
 
+from keys.checks import _file_system
+
 
 @pytest.fixture
 def proper(settings, monkeypatch):
@@ -93,4 +95,29 @@ def test_https_that_nobody_ends_is_warned_about(proper, monkeypatch):
     assert found() == {"keys.W005"}
 
     monkeypatch.setenv("GRANIAN_SSL_CERTIFICATE", "/etc/ssl/portal.pem")
+    assert found() == set()
+
+
+def test_a_state_directory_that_cannot_be_written_to_is_an_error(proper, tmp_path):
+    (tmp_path / "file").touch()
+    proper.STATE_DIR = tmp_path / "file" / "state"
+
+    assert found() == {"keys.E004"}
+
+
+def test_a_state_directory_on_a_network_is_warned_about(proper, tmp_path, monkeypatch):
+    """Two hosts would take each other's marks for their own, or not see them."""
+    monkeypatch.setattr("keys.checks._NETWORK_FILE_SYSTEMS", {_file_system(tmp_path)})
+    proper.STATE_DIR = tmp_path
+
+    assert found() == {"keys.W006"}
+
+
+def test_a_pooler_in_front_of_the_feed_is_warned_about(proper, monkeypatch):
+    monkeypatch.setitem(proper.DATABASES["default"], "PORT", "6432")
+
+    assert found() == {"keys.W007"}
+
+    proper.FEED_DATABASE_URL = "postgres://keyhaven@db:5432/keyhaven"
+
     assert found() == set()

@@ -120,6 +120,28 @@ def test_without_an_owner_the_key_is_the_organizations(acme, capsys):
     assert APIKey.objects.get(pk=issue(capsys)["id"]).owner is None
 
 
+def test_rates_are_one_for_each_period(acme, capsys):
+    key = APIKey.objects.get(pk=issue(capsys, "--rate", "600/minute", "5/second")["id"])
+
+    rates = {(row.amount, row.period) for row in key.rate_limits.all()}
+    assert rates == {(600, "minute"), (5, "second")}
+
+
+@pytest.mark.parametrize("rate", ["600", "600/fortnight", "-1/minute", "0/minute", "½/minute"])
+def test_a_rate_that_is_none_is_refused(acme, rate):
+    options = ("--organization", "acme", "--name", "CI", f"--rate={rate}")
+    with pytest.raises(CommandError, match="rate"):
+        call_command("issue_key", *options)
+    assert not APIKey.objects.exists()
+
+
+def test_a_rule_of_the_organization_binds_the_operator(acme, owner):
+    services.update_policy(actor=owner, organization=acme, shared_key_days=90)
+    options = ("--organization", "acme", "--name", "CI")
+    with pytest.raises(CommandError, match="expires_at: Keys of Acme live at most 90 days"):
+        call_command("issue_key", *options)
+
+
 def test_a_date_alone_means_midnight_utc(acme, capsys):
     key = APIKey.objects.get(pk=issue(capsys, "--expires", "2030-02-01")["id"])
 

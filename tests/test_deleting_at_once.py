@@ -11,7 +11,10 @@ from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 
 from keys import policy, services
-from keys.models import Role
+from keys.models import Role, WebhookDelivery
+from keys.rules import RoleTerms
+from keys.services import webhook_sending
+from tests.test_receivers import receiver, say, url_of
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -67,7 +70,7 @@ def use(request, acme, owner, moved):
 @pytest.fixture
 def meanwhile():
     """Do something in another thread while a transaction of this one is open."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    with ThreadPoolExecutor(max_workers=2) as pool:
         yield lambda action: _start(pool, action)
 
 
@@ -78,19 +81,23 @@ def _start(pool, action) -> Future:
         finally:
             connection.close()
 
+    before = _waiting()
     future = pool.submit(perform)
     deadline = monotonic() + 10
-    while not future.done() and not _somebody_waits_for_us():
+    while not future.done() and _waiting() == before:
         assert monotonic() < deadline
         sleep(0.005)
     return future
 
 
-def _somebody_waits_for_us() -> bool:
+def _waiting() -> int:
+    """Return how many wait for a row that another has."""
     with connection.cursor() as cursor:
+        # Inside of a transaction the statistics stand still unless asked anew.
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(
-            "SELECT EXISTS (SELECT FROM pg_locks "
-            "WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
         return cursor.fetchone()[0]
 
@@ -173,3 +180,43 @@ def test_what_is_deleted_twice_at_once_is_deleted_and_recorded_once(acme, owner,
     with pytest.raises(Role.DoesNotExist):
         second.result()
     assert acme.audit_events.filter(action="role.deleted").count() == 1
+
+
+@pytest.fixture
+def hook(acme, owner, settings):
+    """A webhook of acme's, and what receives its messages."""
+    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+    with receiver(say(204)) as server:
+        webhook, _secret = services.create_webhook(
+            actor=owner, organization=acme, url=url_of(server)
+        )
+        yield webhook
+
+
+def test_a_webhook_that_somebody_tells_something_is_deleted_after_it(acme, owner, hook, meanwhile):
+    with transaction.atomic():
+        services.issue_key(actor=owner, organization=acme, name="New")
+        deletion = meanwhile(lambda: services.delete_webhook(actor=owner, webhook=hook))
+    assert deletion.result() is None
+    assert acme.api_keys.exists()
+    assert not acme.webhooks.exists()
+
+
+def test_a_role_that_the_policy_comes_to_name_is_deleted_after_it(acme, owner, clerk, meanwhile):
+    with transaction.atomic():
+        terms = [RoleTerms(clerk, approval_days=30)]
+        services.update_policy(actor=owner, organization=acme, roles=terms)
+        deletion = meanwhile(lambda: services.delete_role(actor=owner, role=clerk))
+    assert deletion.result() is None
+    assert not Role.objects.filter(pk=clerk.pk).exists()
+
+
+def test_a_webhook_that_is_just_being_told_something_is_deleted(acme, owner, hook, meanwhile):
+    delivery = services.test_webhook(actor=owner, webhook=hook)
+    with transaction.atomic():
+        services.create_workspace(actor=owner, organization=acme, name="Lab")
+        deletion = meanwhile(lambda: services.delete_webhook(actor=owner, webhook=hook))
+        sending = meanwhile(lambda: webhook_sending.attempt(delivery))
+    assert deletion.result() is None
+    assert sending.result() is None
+    assert not WebhookDelivery.objects.exists()

@@ -9,7 +9,7 @@ import time_machine
 from django.urls import reverse
 from django.utils import timezone
 
-from keys import policy, services
+from keys import policy, rates, services
 from keys.forms.explaining import ExplainForm
 from keys.models import APIKey, Decision, KeySecret, KeyUsage, Role, UsageBucket
 from keys.networks import parse_address
@@ -166,6 +166,12 @@ def _lose_owner(key):
     services.remove_member(actor=policy.OPERATOR, membership=membership)
 
 
+def _use_up(key):
+    rate_limits = [{"amount": 1, "period": "day"}]
+    services.update_key(actor=policy.OPERATOR, key=key, rate_limits=rate_limits)
+    rates.take(services.rates_of(APIKey.objects.get(pk=key.pk)), "refuse")
+
+
 # What is wrong with a key -> the outcome that it leads to.
 TROUBLES = {
     Code.VALID: lambda key: None,
@@ -184,6 +190,7 @@ TROUBLES = {
         actor=policy.OPERATOR, key=key, scopes=["CREATE"]
     ),
     Code.LIMIT_EXCEEDED: _limit,
+    Code.RATE_LIMITED: _use_up,
 }
 
 
@@ -390,3 +397,40 @@ def test_explaining_keeps_to_its_query_budget(owner, acme, key, django_assert_ma
         client.post(explain_page(acme), data)
         with django_assert_max_num_queries(12):
             assert client.post(explain_page(acme), data).context["explanation"]
+
+
+class TestRateLimits:
+    def test_what_is_left_is_told_and_looking_eats_none_of_it(self, developer, acme, key):
+        services.update_key(actor=developer, key=key, rate_limits=[{"amount": 2, "period": "hour"}])
+        for _ in range(3):
+            page = text_of(ask(developer, acme, key.label))
+            assert "Of 2 requests an hour, 2 are left." in page
+
+    def test_an_organizations_are_not_held_against_calls_to_the_portal(self, admin, acme, key):
+        services.update_organization(
+            actor=admin, organization=acme, rate_limits=[{"amount": 1, "period": "day"}]
+        )
+        services.verify_key(secret=key.secret, address=HERE)
+        assert explained(admin, acme, key.label).code is Code.RATE_LIMITED
+        assert explained(admin, acme, key.label, method="GET").code is Code.VALID
+        assert services.authenticate_key(secret=key.secret, address=HERE).is_valid
+
+    def test_of_another_moment_nothing_is_known(self, developer, acme, key):
+        _use_up(key)
+        later = explained(developer, acme, key.label, at="2090-03-05T01:00")
+        assert later.code is Code.VALID
+        page = text_of(ask(developer, acme, key.label, at="2090-03-05T01:00"))
+        assert "for this moment only" in page
+
+    @pytest.mark.parametrize(
+        ("failure", "code"), [("refuse", Code.RATE_LIMITED), ("allow", Code.VALID)]
+    )
+    def test_t45_a_store_that_is_away_is_explained_as_it_is_enforced(
+        self, admin, acme, key, settings, failure, code
+    ):
+        """T45."""
+        _use_up(key)
+        services.update_organization(actor=admin, organization=acme, limiter_failure=failure)
+        settings.RATE_LIMIT_STORAGE = "redis://127.0.0.1:1/0"
+        assert explained(admin, acme, key.label).code is code
+        assert services.verify_key(secret=key.secret, address=HERE).code is code

@@ -6,10 +6,11 @@ import pytest
 from django.utils import timezone
 
 from keys import hygiene, services
-from keys.filters import ORDERINGS, KeyFilter, KeyListFilter, take_page
+from keys.filters import KeyFilter, KeyListFilter
 from keys.models import APIKey, KeyUsage, Role
 from keys.models.keys import Status
 from keys.models.usage import LimitReset
+from keys.orderings import ORDERINGS, take_page
 
 pytestmark = pytest.mark.django_db
 
@@ -235,3 +236,20 @@ def test_every_check_of_hygiene_is_a_filter(owner, acme, rf, issue):
     assert listed(owner, acme, rf, hygiene="expiring") == {"kept"}
     for check in hygiene.CHECKS:
         listed(owner, acme, rf, hygiene=check)
+
+
+def test_very_many_keys_come_in_the_order_of_their_use_as_few_do(
+    acme, key, manage_key, monkeypatch
+):
+    """Among very many, the usage is read in the order of its own index."""
+    KeyUsage.objects.filter(key=key).update(last_used_at=timezone.now())
+    keys = acme.api_keys.live()
+    for name in ("last_used_at", "-last_used_at"):
+        few = take_page(keys, ORDERINGS[name], size=1)
+        monkeypatch.setattr("keys.search.FEW_KEYS", 0)
+        many = take_page(keys, ORDERINGS[name], size=1)
+        assert (many.keys, many.after) == (few.keys, few.after)
+        following = take_page(keys, ORDERINGS[name], size=1, after=many.after)
+        assert following.keys != many.keys
+        assert take_page(keys, ORDERINGS[name], size=1, before=following.before) == many
+        monkeypatch.undo()

@@ -54,6 +54,7 @@ def test_line_is_written_as_it_is_read():
         assert str(parse(text)[0]) == text
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("dialect", secrets.FORMATS)
 def test_search_keeps_any_good_part_of_a_secret_out_of_addresses(dialect):
     secret = secrets.generate(dialect)

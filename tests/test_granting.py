@@ -283,38 +283,43 @@ class TestAddresses:
         assert _listed(issue(manager)) == set()
 
 
-class TestLimits:
-    """T2: a key with a limit issues no key that may spend more."""
+_AMOUNTS = {
+    "limit": {"limit": Decimal(10), "limit_reset": "weekly"},
+    "rate limits": {"rate_limits": [{"amount": 100, "period": "minute"}]},
+}
 
-    @pytest.fixture
-    def limited(self, developer, issue) -> APIKey:
-        return issue(
-            developer, ["READ", "CREATE", "UPDATE"], limit=Decimal(10), limit_reset="weekly"
-        )
 
-    def test_a_child_has_its_parents_limit(self, limited, issue):
-        child = issue(limited)
-        assert (child.limit, child.limit_reset) == (10, "weekly")
+class TestAmounts:
+    """T2: several keys with little each would have more than the one that issued them."""
 
-    def test_a_child_may_have_less(self, limited, issue):
-        assert issue(limited, limit=Decimal("0.5"), limit_reset="monthly").limit == Decimal("0.5")
-        assert issue(limited, limit=Decimal(10), limit_reset=None).limit_reset is None
+    @pytest.fixture(params=_AMOUNTS)
+    def limited(self, request, developer, issue) -> APIKey:
+        return issue(developer, ["READ", "CREATE", "UPDATE"], **_AMOUNTS[request.param])
 
-    @pytest.mark.parametrize(
-        "wish",
-        [
-            {"limit": None},
-            {"limit": Decimal("10.000001"), "limit_reset": "weekly"},
-            {"limit": Decimal(10), "limit_reset": "daily"},
-        ],
-    )
-    def test_a_child_never_has_more(self, limited, issue, wish):
+    @pytest.mark.parametrize("wish", [{}, *_AMOUNTS.values(), {"limit": Decimal(1)}])
+    def test_a_limited_key_issues_none(self, acme, limited, issue, wish):
         assert refused(lambda: issue(limited, **wish))
-        child = issue(limited)
-        assert refused(lambda: services.update_key(actor=limited, key=child, **wish))
+        assert acme.api_keys.count() == 1
 
-    def test_a_sibling_with_more_is_not_taken_over(self, limited, developer, issue):
-        assert refused(lambda: services.rotate_key(actor=limited, key=issue(developer, ["READ"])))
+    @pytest.mark.parametrize("amounts", [{}, *_AMOUNTS.values()])
+    def test_it_takes_over_no_sibling(self, limited, developer, issue, amounts):
+        sibling = issue(developer, ["READ"], **amounts)
+        assert refused(lambda: services.rotate_key(actor=limited, key=sibling))
+
+    @pytest.mark.parametrize("change", [*_AMOUNTS.values(), {"limit": None}, {"rate_limits": []}])
+    def test_it_gives_no_sibling_another_amount(self, limited, developer, issue, change):
+        little = {"limit": Decimal(1), "rate_limits": [{"amount": 1, "period": "day"}]}
+        sibling = issue(developer, ["READ"], **little)
+        assert refused(lambda: services.update_key(actor=limited, key=sibling, **change))
+
+    def test_it_renews_itself_and_stops_others(self, limited, developer, issue):
+        sibling = issue(developer, ["READ"])
+        assert services.rotate_key(actor=limited, key=limited).limit == limited.limit
+        assert services.disable_key(actor=limited, key=sibling).disabled
+
+    def test_one_that_manages_issues_what_it_likes(self, owner, issue):
+        manager = issue(owner, ["READ", "MANAGE"], limit=Decimal(1))
+        assert issue(manager).limit is None
 
 
 class TestChanging:

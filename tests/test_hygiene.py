@@ -4,8 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keys import hygiene, policy, services
-from keys.models import APIKey, KeySecret, KeyUsage, Membership, ScopeUse
+from keys import hygiene, policy, search, services
+from keys.hygiene import OfOldest
+from keys.models import APIKey, KeySecret, KeyUsage, Membership, Organization, ScopeUse
+from keys.templatetags.hygiene import check_count, counted_keys
+from tests.conftest import make_many
 
 NOW = datetime(2026, 11, 19, 15, 31, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -229,8 +232,10 @@ def test_counts_lists_and_findings_agree(
             name
         )
     assert counts == {
+        "found": 0,
         "owner_gone": 0,
         "expiring": 0,
+        "breaks_policy": 0,
         "older_than_policy": 1,
         "over_scoped": 1,
         "idle": 0,
@@ -239,8 +244,10 @@ def test_counts_lists_and_findings_agree(
     }
 
 
-def test_all_counts_take_one_query(acme, key, tidy, django_assert_num_queries):
-    with django_assert_num_queries(1):
+def test_all_counts_take_two_queries(acme, key, tidy, django_assert_num_queries):
+    # As pages load it.
+    acme = Organization.objects.select_related("policy").get(pk=acme.pk)
+    with django_assert_num_queries(2):
         hygiene.counts(APIKey.objects.all(), organization=acme, now=NOW)
 
 
@@ -257,6 +264,8 @@ def test_every_check_says_what_and_what_to_do():
         "idle",
         "over_scoped",
         "owner_gone",
+        "breaks_policy",
+        "found",
         "older_than_policy",
         "expiring",
     }
@@ -264,3 +273,46 @@ def test_every_check_says_what_and_what_to_do():
         assert check.name == name
         assert str(check.label)
         assert str(check.advice).endswith(".")
+
+
+def test_counts_of_very_many_keys_stop(acme, owner, monkeypatch):
+    make_many(acme, owner, 4)
+    monkeypatch.setattr(hygiene, "MOST_COUNTED", 2)
+    keys = acme.api_keys.all()
+    assert hygiene.counts(keys, organization=acme, now=NOW)["never_expires"] == 3
+    assert hygiene.count_some(keys) == 3
+    assert sum(hygiene.ages(keys, now=NOW)) == sum(hygiene.ends(keys, now=NOW)) == 2
+
+
+def test_what_no_index_tells_is_looked_for_among_the_oldest(acme, owner, monkeypatch):
+    make_many(acme, owner, 4)
+    monkeypatch.setattr(hygiene, "MOST_LOOKED_AT", 2)
+    counts = hygiene.counts(acme.api_keys.all(), organization=acme, now=NOW)
+    assert counts["never_expires"] == 4
+    assert (counts["idle"], counts["no_ip_list"]) == (0, 1)
+    assert {name for name, count in counts.items() if isinstance(count, OfOldest)} == {
+        name for name, check in hygiene.CHECKS.items() if check.is_looked_for
+    }
+    assert check_count("no_ip_list", counts["no_ip_list"]) == (
+        "1 key works from any address, of the 5,000 oldest"
+    )
+    assert check_count("over_scoped", counts["over_scoped"]) == (
+        "No key holds scopes that it does not use, of the 5,000 oldest"
+    )
+
+
+def test_lists_of_very_many_keys_hold_the_same(acme, owner, developer, key, monkeypatch):
+    Membership.objects.filter(user=developer).delete()
+    make_many(acme, owner, 3)
+    for few in (2_000, 0):
+        monkeypatch.setattr(search, "FEW_KEYS", few)
+        failing = hygiene.keys_failing(
+            "owner_gone", acme.api_keys.all(), organization=acme, now=NOW
+        )
+        assert list(failing) == [key]
+
+
+def test_a_count_that_stopped_is_told_as_such():
+    assert check_count("never_expires", 10_000) == "10000 keys never expire"
+    assert check_count("never_expires", 10_001) == "10,000+ keys never expire"
+    assert (counted_keys(9_999), counted_keys(12_345)) == ("9,999", "10,000+")

@@ -10,9 +10,10 @@ from django.utils.html import escape
 
 from keys import hygiene, policy, services
 from keys.hygiene import CHECKS
-from keys.models import APIKey, KeySecret, KeyUsage, Membership, Role, Scope, ScopeUse
+from keys.models import APIKey, KeySecret, KeyUsage, LeakReport, Membership, Role, Scope, ScopeUse
 from keys.templatetags.hygiene import WORDINGS
 from keys.views.hygiene import REMEDIES
+from tests.conftest import make_many
 from tests.key_pages import sign_in, text_of
 
 pytestmark = pytest.mark.django_db
@@ -88,6 +89,13 @@ def test_missing_policy_on_age_is_not_praised(owner, acme, tidy):
     assert "No secret is older" not in page
 
 
+def test_missing_policy_on_keys_is_not_praised(owner, acme, tidy):
+    page = text_of(sign_in(owner).get(overview(acme)))
+    assert "There is no policy on keys" in page
+    services.update_policy(actor=owner, organization=acme, person_key_days=100)
+    assert "No key breaks a rule" in text_of(sign_in(owner).get(overview(acme)))
+
+
 def test_ages_and_ends_are_counted_once_each(owner, acme, key, tidy, manage_key):
     grow_old(key, days=100)
     seen = sign_in(owner).get(overview(acme)).context
@@ -101,6 +109,10 @@ def test_page_of_a_check_lists_the_keys_that_fail_it(check, owner, developer, ac
     now = timezone.now()
     grow_old(key, days=400)
     match check:
+        case "found":
+            LeakReport.objects.create(
+                organization=acme, key=key, label="kh_a...b", reported_at=now, action="notify"
+            )
         case "owner_gone":
             Membership.objects.filter(user=developer).delete()
             tidy.delete()
@@ -108,6 +120,8 @@ def test_page_of_a_check_lists_the_keys_that_fail_it(check, owner, developer, ac
             APIKey.objects.filter(pk=key.pk).update(expires_at=now + DAY)
         case "over_scoped":
             use(key, "READ")
+        case "breaks_policy":
+            services.update_policy(actor=owner, organization=acme, person_key_days=365)
     response = sign_in(owner).get(page_of(acme, check))
     assert response.status_code == 200
     assert [each.name for each, _unused in response.context["rows"]] == ["Backend"]
@@ -190,13 +204,12 @@ def test_selected_keys_go_to_the_bulk_preview(owner, acme, key, manage_key):
 def test_pages_ask_the_database_as_often_for_many_keys(
     count, owner, acme, django_assert_max_num_queries
 ):
-    for number in range(count):
-        services.issue_key(actor=owner, organization=acme, name=f"Key {number}", scopes=["READ"])
+    make_many(acme, owner, 2 * count)
     client = sign_in(owner)
     client.get(overview(acme))
     with django_assert_max_num_queries(12):
         client.get(overview(acme))
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         assert len(client.get(page_of(acme, "no_ip_list")).context["rows"]) == min(count, 25)
 
 

@@ -348,7 +348,7 @@ class TestKeys:
     def test_details_load_in_a_constant_number_of_queries(
         self, key, read_only_key, manage_key, django_assert_num_queries
     ):
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(5):
             for each in APIKey.objects.with_details():
                 assert each.label
                 assert each.scope_codes

@@ -19,7 +19,8 @@ def settings_of(organization) -> str:
 
 def fill(**changes) -> dict:
     """Return the form as a browser would send it, unchanged but for these."""
-    values = {"name": "Acme", "slug": "acme", "rotation": "365", "rotation_days": "365", **changes}
+    unchanged = {"name": "Acme", "slug": "acme", "rotation": "365", "rotation_days": "365"}
+    values = {**unchanged, "limiter_failure": "refuse", **changes}
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -156,3 +157,45 @@ def test_settings_ask_the_database_a_bounded_number_of_times(
     client.get(settings_of(acme))
     with django_assert_max_num_queries(12):
         client.get(settings_of(acme))
+
+
+class TestRateLimits:
+    def test_an_admin_sets_them_for_all_keys_together(self, admin, acme):
+        client = sign_in(admin)
+        sent = fill(rate_second="20", rate_day="1000000", limiter_failure="allow")
+        client.post(settings_of(acme), sent)
+        acme = Organization.objects.get(pk=acme.pk)
+        assert sorted(map(str, acme.rate_limits.all())) == ["1000000/day", "20/second"]
+        assert acme.limiter_failure == "allow"
+        form = client.get(settings_of(acme)).context["form"]
+        assert [form[name].value() for name in ("rate_second", "rate_minute", "rate_day")] == [
+            20,
+            None,
+            1000000,
+        ]
+
+    def test_saving_something_else_leaves_them(self, admin, acme):
+        rates = [{"amount": 20, "period": "hour"}]
+        services.update_organization(actor=admin, organization=acme, rate_limits=rates)
+        events = AuditEvent.objects.count()
+        sign_in(admin).post(settings_of(acme), fill(name="Acme Shipping", rate_hour="20"))
+        assert str(acme.rate_limits.get()) == "20/hour"
+        assert AuditEvent.objects.count() == events + 1
+
+    @pytest.mark.parametrize(
+        ("field", "value"), [("rate_hour", "0"), ("rate_day", "9" * 12), ("limiter_failure", "?")]
+    )
+    def test_what_is_no_rate_is_told_at_its_field(self, admin, acme, field, value):
+        response = sign_in(admin).post(settings_of(acme), fill(**{field: value}))
+        assert field in response.context["form"].errors
+        assert not acme.rate_limits.exists()
+
+    def test_who_may_not_change_them_reads_them(self, viewer, acme):
+        services.update_organization(
+            actor=policy.OPERATOR,
+            organization=acme,
+            rate_limits=[{"amount": 2500, "period": "minute"}],
+        )
+        page = text_of(sign_in(viewer).get(settings_of(acme)))
+        assert "2,500 requests a minute" in page
+        assert "Rate-limited keys are refused" in page

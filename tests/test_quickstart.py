@@ -17,16 +17,18 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connection
 from django.db.models import Sum
 from django.utils import timezone
 
-from keys import hygiene, policy, series, services, snapshots
+from keys import hygiene, policy, series, services, snapshots, trigrams
 from keys.management import demo
 from keys.models import (
     APIKey,
     AuditEvent,
     Decision,
     KeyUsage,
+    Message,
     Organization,
     UsageBucket,
     User,
@@ -82,6 +84,13 @@ def test_a_second_start_prints_the_same_and_adds_nothing(var):
         AuditEvent.objects.count(),
         UsageBucket.objects.count(),
     )
+
+
+@pytest.mark.django_db
+def test_tables_that_searching_needs_are_not_taken_for_somebody_elses():
+    there = set(connection.introspection.table_names())
+    known = {"django_migrations", *connection.introspection.django_table_names()}
+    assert there - known <= trigrams.tables()
 
 
 @pytest.mark.wide
@@ -177,6 +186,7 @@ def test_the_demos_numbers_and_dates_agree_with_each_other():
     moments = list(AuditEvent.objects.order_by("id").values_list("at", flat=True))
     assert moments == sorted(moments)
     assert moments[-1] <= now
+    assert not Message.objects.exists()
 
 
 @pytest.mark.wide
@@ -187,7 +197,8 @@ def test_the_demo_has_something_for_every_page():
     now = timezone.now()
     acme = Organization.objects.get(slug="acme")
     found = hygiene.counts(acme.api_keys.all(), organization=acme, now=now)
-    assert all(found.values()), found
+    # Nobody handed a key in, and the keys of who left are disabled.
+    assert {check for check, count in found.items() if not count} == {"found", "owner_gone"}
     admin = User.objects.get(email=demo.ADMIN)
     assert {each.slug for each in admin.organizations.all()} == {"acme", "other"}
     for span in Range:

@@ -10,7 +10,17 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 
 # Functions of settings.py that read the variable which is their first argument.
-READERS = {"required_secret", "parse_networks", "positive_seconds", "count_of"}
+READERS = {
+    "count_of",
+    "days_kept",
+    "one_of",
+    "parse_audit_keys",
+    "parse_imported_peppers",
+    "parse_lease",
+    "parse_networks",
+    "positive_seconds",
+    "required_secret",
+}
 
 
 def variables_read() -> set[str]:

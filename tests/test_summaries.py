@@ -121,6 +121,15 @@ def test_how_long_it_works_is_told(changes, sentence):
     assert sentence in words(replace(FACTS, **changes))
 
 
+@pytest.mark.parametrize("amount", [{"limit": Decimal(5)}, {"rates": ((5, "day"),)}])
+def test_a_key_with_an_amount_is_not_said_to_issue_others(amount):
+    creating = replace(FACTS, scopes=frozenset({"CREATE"}), limit=None)
+    said = summarize(creating, now=NOW)
+    assert any("can issue keys" in each for each in [*said.abilities, *said.dangers])
+    said = summarize(replace(creating, **amount), now=NOW)
+    assert not any("issue keys" in each for each in [*said.abilities, *said.dangers])
+
+
 @pytest.mark.parametrize(
     ("limit", "reset", "sentence"),
     [
@@ -192,6 +201,8 @@ def test_advice_is_for_what_is_missing_only():
         ({"counts_byok": False}, "no longer counts against its limit"),
         ({"not_before": None}, "It works earlier than 22 Nov 2026, 12:00 UTC."),
         ({"denied": ()}, "It is no longer refused from 192.0.2.9."),
+        ({"rates": ((11, "hour"),)}, "It may make at most 11 requests an hour."),
+        ({"rates": ()}, "It may make as many requests as it likes; until now"),
     ],
 )
 def test_widening_is_told(changes, sentence):
@@ -202,6 +213,7 @@ def test_widening_is_told(changes, sentence):
         counts_byok=True,
         not_before=NOW + timedelta(days=1),
         denied=("192.0.2.9",),
+        rates=((10, "hour"),),
     )
     told = wider(before, **changes)
     assert len(told) == 1, told
@@ -218,6 +230,7 @@ def test_widening_is_told(changes, sentence):
         {"expires_at": NOW + timedelta(days=1)},
         {"limit": Decimal(1)},
         {"not_before": NOW + timedelta(days=1)},
+        {"rates": ((10, "day"),)},
         {"unclear": frozenset({"allowed_ips", "expires_at", "limit"}), "allowed": ()},
     ],
 )
