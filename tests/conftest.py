@@ -57,15 +57,20 @@ def pytest_collection_modifyitems(items):
 
 PASSWORD = "correct horse battery staple"
 
-# Property tests: few examples a run, no deadline (the databases differ in speed), no files.
-hypothesis.settings.register_profile("suite", max_examples=15, deadline=None, database=None)
-hypothesis.settings.register_profile("wide", max_examples=60, deadline=None, database=None)
+# Property tests: no deadline (the databases differ in speed), no files. The same code gets the
+# same examples each time, as it gets the same order of tests: a run that fails is about the
+# change. `--hypothesis-profile=explore --randomly-seed=default` looks elsewhere each time.
+always = hypothesis.settings(deadline=None, database=None)
+hypothesis.settings.register_profile("suite", always, max_examples=15, derandomize=True)
+hypothesis.settings.register_profile("wide", always, max_examples=60, derandomize=True)
+hypothesis.settings.register_profile("explore", always, max_examples=500)
 
 
 def pytest_configure(config):
     """Let property tests look further where the wide tests run, too."""
-    is_short = "not wide" in config.option.markexpr
-    hypothesis.settings.load_profile("suite" if is_short else "wide")
+    if config.getoption("--hypothesis-profile") is None:
+        is_short = "not wide" in config.option.markexpr
+        hypothesis.settings.load_profile("suite" if is_short else "wide")
 
 
 @pytest.fixture(autouse=True, scope="session")

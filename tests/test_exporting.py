@@ -236,13 +236,20 @@ class TestRandomKeys(TestCase):
             services.rotate_key(actor=owner, key=key, overlap=timedelta(hours=5))
             for key in issued[::2]
         ]
-        verdicts = [ask(key.secret).code for key in issued]
+        for key in issued:
+            ask(key.secret)
+        verdicts = [_ask_for_nothing(key) for key in issued]
         text = export(acme, file_format, "--with-digests")
         before = sorted(map(repr, _everything(acme)))
         forget_keys()
         assert take_back(acme, text).problems == []
         assert sorted(map(repr, _everything(acme))) == before
-        assert [ask(key.secret).code for key in issued] == verdicts
+        assert [_ask_for_nothing(key) for key in issued] == verdicts
+
+
+def _ask_for_nothing(key):
+    """Ask about a key without using up what is left of its limit."""
+    return ask(key.secret, cost=Decimal(0)).code
 
 
 def _everything(organization):
