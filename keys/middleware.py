@@ -42,10 +42,10 @@ class OriginMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not networks.is_from_proxy(request.META, settings.TRUSTED_PROXIES):
+        address, is_proxied = networks.source(request.META, settings.TRUSTED_PROXIES)
+        if not is_proxied:
             # Django would believe this of anybody: SECURE_PROXY_SSL_HEADER.
             request.META.pop("HTTP_X_FORWARDED_PROTO", None)
-        address = networks.client_address(request.META, settings.TRUSTED_PROXIES)
         request.client_address = address  # type: ignore[attr-defined]
         # Always our own: an id that clients choose could pose as another request's.
         request.id = uuid.uuid4().hex  # type: ignore[attr-defined]

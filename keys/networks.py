@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
+from typing import NamedTuple
 
 from django.utils.translation import gettext
 
@@ -169,38 +170,51 @@ def meets(networks: Iterable[str], network: str) -> bool:
     )
 
 
-def client_address(meta: Mapping[str, str], trusted_proxies: Sequence[str]) -> Address | None:
-    """Return the address a request came from, or None when it cannot be told.
+class Source(NamedTuple):
+    """Where a request came from."""
+
+    # None when it cannot be told.
+    address: Address | None
+    # Whether the peer of the connection is a trusted proxy, whose headers count.
+    is_proxied: bool
+
+
+def source(meta: Mapping[str, str], trusted_proxies: Sequence[str]) -> Source:
+    """Return where a request came from.
 
     `meta` is the WSGI environment. Without trusted proxies that is the peer of the
     connection, whatever the headers say. When the peer is a trusted proxy,
     X-Forwarded-For is read from right to left up to the first hop that is not one
-    of ours; a malformed hop makes the answer None rather than a guess. So does a
+    of ours; a malformed hop makes the address None rather than a guess. So does a
     header without text: servers hand on as empty what they could not decode.
     """
     try:
         peer = parse_address(meta.get("REMOTE_ADDR", ""))
     except ValueError:
-        return None
+        return Source(None, is_proxied=False)
+    if not contains(trusted_proxies, peer):
+        return Source(peer, is_proxied=False)
     forwarded = meta.get("HTTP_X_FORWARDED_FOR")
-    if forwarded is None or not contains(trusted_proxies, peer):
-        return peer
-    for hop in reversed(forwarded.split(",")):
+    address = peer if forwarded is None else _last_hop(forwarded, trusted_proxies)
+    return Source(address, is_proxied=True)
+
+
+def client_address(meta: Mapping[str, str], trusted_proxies: Sequence[str]) -> Address | None:
+    """Return the address a request came from, or None when it cannot be told, as `source` does."""
+    return source(meta, trusted_proxies).address
+
+
+def _last_hop(forwarded: str, trusted_proxies: Sequence[str]) -> Address | None:
+    """Return the last address of the list that is no trusted proxy; where all are, the first."""
+    hop = None
+    for text in reversed(forwarded.split(",")):
         try:
-            peer = parse_address(hop)
+            hop = parse_address(text)
         except ValueError:
             return None
-        if not contains(trusted_proxies, peer):
-            return peer
-    return peer
-
-
-def is_from_proxy(meta: Mapping[str, str], trusted_proxies: Sequence[str]) -> bool:
-    """Say whether the peer of the connection is a trusted proxy, whose headers count."""
-    try:
-        return contains(trusted_proxies, parse_address(meta.get("REMOTE_ADDR", "")))
-    except ValueError:
-        return False
+        if not contains(trusted_proxies, hop):
+            break
+    return hop
 
 
 @lru_cache(maxsize=65536)

@@ -6,6 +6,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import RequestFactory
 
+from keys import networks
 from keys.middleware import OriginMiddleware
 from keys.services.audit import current_origin
 
@@ -66,6 +67,14 @@ def test_a_trusted_proxy_is_believed(visit, settings):
     settings.TRUSTED_PROXIES = ["192.0.2.0/24"]
     _, origin, _ = visit(REMOTE_ADDR="192.0.2.1", headers={"X-Forwarded-For": "10.1.2.3"})
     assert origin.address == "10.1.2.3"
+
+
+def test_the_address_is_read_once(visit, monkeypatch):
+    read = []
+    parse = networks.parse_address
+    monkeypatch.setattr(networks, "parse_address", lambda text: read.append(text) or parse(text))
+    visit(REMOTE_ADDR="192.0.2.1")
+    assert read == ["192.0.2.1"]
 
 
 def test_an_unknown_address_is_none(visit):

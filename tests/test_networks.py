@@ -228,7 +228,7 @@ def test_a_subscriber_has_one_address_of_ipv4_and_a_64_of_ipv6(address, network)
 )
 def test_a_proxy_is_known_by_the_peer_of_the_connection_alone(peer, is_proxy):
     meta = {"HTTP_X_FORWARDED_FOR": "192.0.2.7"} | ({} if peer is None else {"REMOTE_ADDR": peer})
-    assert networks.is_from_proxy(meta, ["192.0.2.0/24"]) is is_proxy
+    assert networks.source(meta, ["192.0.2.0/24"]).is_proxied is is_proxy
 
 
 def test_ipv4_is_not_in_an_ipv6_range():

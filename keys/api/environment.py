@@ -260,7 +260,8 @@ def _length(said: tuple) -> int:
 
 def _read_place(environ: Environment) -> Place | None:
     meta = dict(environ)
-    if not networks.is_from_proxy(meta, settings.TRUSTED_PROXIES):
+    address, is_proxied = networks.source(meta, settings.TRUSTED_PROXIES)
+    if not is_proxied:
         meta.pop("HTTP_X_FORWARDED_PROTO", None)
     request = WSGIRequest(meta)
     try:
@@ -269,7 +270,7 @@ def _read_place(environ: Environment) -> Place | None:
         return None
     if settings.SECURE_SSL_REDIRECT and not request.is_secure():
         return None
-    return Place.of(networks.client_address(meta, settings.TRUSTED_PROXIES))
+    return Place.of(address)
 
 
 def _read_asked(environ: Environment) -> Asked | None:
