@@ -109,12 +109,22 @@ def formatter(*, as_json: bool, secrets: Iterable[str] = ()) -> logging.Formatte
         foreign_pre_chain=before,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _shorten,
             structlog.processors.format_exc_info,
             _unfold,
             Redaction(secrets),
             last,
         ],
     )
+
+
+def _shorten(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Name what a request was refused for; where we failed, leave all that led there."""
+    problem = event.get("exc_info")
+    if problem and event.get("status_code", 500) < 500:
+        kind, error, _trace = event.pop("exc_info")
+        event["error"] = f"{kind.__name__}: {error}"
+    return event
 
 
 def _unfold(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

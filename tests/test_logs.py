@@ -135,6 +135,29 @@ def test_requests_are_told_with_their_id_by_route_and_without_what_they_ask(line
     assert "request_id" not in json.loads(lines[0])
 
 
+@pytest.mark.django_db
+def test_what_somebody_may_not_do_is_one_line(lines, viewer, acme):
+    refused = sign_in(viewer).post(reverse("keys:policy", args=["acme"]), {"idle_days": "5"})
+    missing = sign_in(viewer).get(reverse("keys:audit", args=["elsewhere"]))
+    assert (refused.status_code, missing.status_code) == (403, 404)
+    forbidden, not_found = [json.loads(line) for line in lines if '"django.request"' in line]
+    assert forbidden["error"] == "PermissionDenied: You do not have permission to do this."
+    assert not {"exception", "exc_info"} & (forbidden.keys() | not_found.keys())
+
+
+@pytest.mark.django_db
+def test_what_fails_keeps_all_that_led_there(lines, owner, acme, monkeypatch):
+    def fail(*arguments, **more):
+        raise RuntimeError("The disk is gone.")
+
+    client = sign_in(owner)
+    client.raise_request_exception = False
+    monkeypatch.setattr("keys.views.audit.render_page", fail)
+    assert client.get(reverse("keys:audit", args=["acme"])).status_code == 500
+    (failure,) = [json.loads(line) for line in lines if '"django.request"' in line]
+    assert "RuntimeError: The disk is gone." in failure["exception"]
+
+
 def test_search_of_what_the_suite_logged_would_find_a_secret():
     made: set[str] = set()
     with logged.kept(made) as keeper:
