@@ -9,7 +9,7 @@ from django.utils import timezone
 from keys import rules, services
 from keys.models import OrganizationPolicy, Role
 from keys.rules import RoleTerms
-from tests.key_pages import fill, listing, page_of, sign_in, text_of, words_of
+from tests.key_pages import HTMX, fill, listing, page_of, sign_in, text_of, words_of
 
 pytestmark = pytest.mark.django_db
 
@@ -134,14 +134,48 @@ class TestFormsOfKeys:
         assert "In your role, keys get only DELETE, READ." in words
         assert "Keys of people live at most 30 days." in words
 
-    def test_who_issues_for_themselves_only_chooses_among_less(self, owner, acme):
+    @pytest.fixture
+    def as_owner(self, owner, acme):
+        """Whose own keys may live longer than those of the organization, which they give too."""
         services.update_policy(
             actor=owner, organization=acme, person_key_days=45, shared_key_days=20
         )
-        form = sign_in(owner).get(listing(acme, "create")).context["form"]
-        choices = [value for value, _label in form.fields["expiry"].choices]
-        assert choices == ["7", "30", "45", "custom"]
-        assert form["expiry"].value() == "45"
+        return sign_in(owner)
+
+    def lives(self, page):
+        form = page.context["form"]
+        return [value for value, _label in form.fields["expiry"].choices]
+
+    def test_only_the_days_that_the_owner_is_allowed_are_offered(self, as_owner, acme):
+        page = as_owner.get(listing(acme, "create"))
+        assert self.lives(page) == ["7", "30", "45", "custom"]
+        assert page.context["form"]["expiry"].value() == "45"
+        assert "READ for 45 days" in words_of(page)
+        assert "for 90 days" not in words_of(page)
+
+    def test_another_owner_is_offered_other_days_while_it_is_typed(self, as_owner, acme):
+        data = fill(as_owner, acme, owner="organization", expiry="45", preview="1")
+        page = as_owner.post(listing(acme, "create"), data, headers=HTMX)
+        assert self.lives(page) == ["7", "20", "custom"]
+        assert page.context["form"]["expiry"].value() == "20"
+        assert 'id="lives" hx-swap-oob="innerHTML"' in text_of(page)
+        assert "20 days" in words_of(page)
+
+    def test_what_the_owner_is_not_allowed_is_refused_with_the_rule(self, as_owner, acme):
+        data = fill(as_owner, acme, owner="organization", expiry="never")
+        page = as_owner.post(listing(acme, "create"), data)
+        assert page.context["form"].errors["expiry"] == [
+            "The policy lets it end 20 days from now at the latest."
+        ]
+        assert not acme.api_keys.exists()
+
+    def test_who_may_choose_any_end_for_one_owner_is_offered_it_there_alone(self, owner, acme):
+        services.update_policy(actor=owner, organization=acme, person_key_days=30)
+        client = sign_in(owner)
+        assert "never" not in self.lives(client.get(listing(acme, "create")))
+        data = fill(client, acme, owner="organization", expiry="never")
+        client.post(listing(acme, "create"), data)
+        assert acme.api_keys.get().expires_at is None
 
     def test_a_rule_that_is_broken_is_named_at_its_field(self, client, acme):
         wrong = {"name": "billing", "scopes": ["READ", "DELETE"]}

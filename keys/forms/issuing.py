@@ -35,9 +35,11 @@ class IssueForm(OnceForm, KeyForm):
     def __init__(self, *args: Any, preset: Preset | None = None, **kwargs: Any) -> None:
         super().__init__(*args, initial=self._initial_of(preset), **kwargs)
         self.preset = preset
-        offered = [value for value, _label in self.expiry_choices() if value.isdecimal()]
-        if self.initial["expiry"] not in offered:
-            self.initial["expiry"] = offered[-1]
+        if self.initial["expiry"] not in dict(self.expiry_choices()):
+            self.initial["expiry"] = self._longest_choice
+        if self.life_depends_on_owner:
+            # Who changes the owner is offered other days; what calendars offer stays.
+            self.fields["expires_at"].widget.attrs.pop("max", None)
         grantable = [scope.code for scope in self.grantable_scopes]
         # What the person may not give is not ticked, and the page says so.
         self.lacking = preset.lacking(grantable) if preset else []
@@ -51,11 +53,25 @@ class IssueForm(OnceForm, KeyForm):
         self.fields["slug"].help_text = _("Made from the name when empty.")
 
     def most_days(self) -> int | None:
-        days = [
-            self.rules.person_key_days if value == self.MINE else self.rules.shared_key_days
-            for value, _label in self.owner_choices
-        ]
-        return None if None in days else max(filter(None, days), default=None)
+        return self._most_days_of(self._chosen_owner)
+
+    @property
+    def life_depends_on_owner(self) -> bool:
+        """Whether the policy lets keys of one owner that is offered live longer than another's."""
+        return len({self._most_days_of(value) for value, _label in self.owner_choices}) > 1
+
+    def days_of(self, preset: Preset) -> int:
+        """Return how long a key from that preset lives, as far as the policy lets it."""
+        most = self.most_days()
+        return preset.expiry_days if most is None else min(preset.expiry_days, most)
+
+    def forgive(self) -> None:
+        """Say nothing of mistakes; choose the longest life where the owner allows no longer."""
+        if self.has_error("expiry", "invalid_choice"):
+            self.data = self.data.copy()
+            self.data["expiry"] = self._longest_choice
+            self.full_clean()
+        super().forgive()
 
     @property
     def format_state(self) -> str:
@@ -107,6 +123,20 @@ class IssueForm(OnceForm, KeyForm):
 
     def _owner_name(self, choice: str | None) -> str | None:
         return None if choice == self.ORGANIZATION else self.actor.display_name
+
+    @property
+    def _chosen_owner(self) -> str:
+        offered = [value for value, _label in self.owner_choices] or [self.ORGANIZATION]
+        typed = self.data.get("owner") if self.is_bound else None
+        return typed if typed in offered else offered[0]
+
+    def _most_days_of(self, owner: str) -> int | None:
+        rules = self.rules
+        return rules.person_key_days if owner == self.MINE else rules.shared_key_days
+
+    @property
+    def _longest_choice(self) -> str:
+        return [value for value, _label in self.expiry_choices() if value.isdecimal()][-1]
 
     @cached_property
     def owner_choices(self) -> list[tuple[str, str | Promise]]:

@@ -8,7 +8,7 @@ from django import forms
 from django.utils import timezone
 from django.utils.functional import Promise, cached_property
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from keys import networks, policy
 from keys.forms.fields import (
@@ -160,6 +160,7 @@ class KeyForm(RateFields, ServiceForm):
         if self.most_days() is not None:
             latest = self.now + timedelta(days=self.most_days())
             self.fields["expires_at"].widget.attrs["max"] = f"{latest:{MomentField.FORMAT}}"
+            self.fields["expiry"].error_messages["invalid_choice"] = self.longest_life
         self.server_addresses = list(
             policy.visible(actor, organization.server_addresses.all()).values_list(
                 "network", flat=True
@@ -191,6 +192,18 @@ class KeyForm(RateFields, ServiceForm):
     def most_days(self) -> int | None:
         """Return how many days the key may live at most; None: as long as people like."""
         raise NotImplementedError
+
+    @property
+    def longest_life(self) -> str:
+        """How long the policy lets it live, in a sentence; empty: as long as people like."""
+        days = self.most_days()
+        if days is None:
+            return ""
+        return ngettext(
+            "The policy lets it end %(days)s day from now at the latest.",
+            "The policy lets it end %(days)s days from now at the latest.",
+            days,
+        ) % {"days": days}
 
     @property
     def may_need_approval(self) -> bool:

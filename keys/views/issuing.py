@@ -49,7 +49,7 @@ def key_create(request: OrganizationRequest) -> HttpResponse:
     preset = PRESETS.get(request.GET.get("template", ""))
     form = IssueForm(request.POST or None, preset=preset, **form_arguments(request))
     grantable = [scope.code for scope in form.grantable_scopes]
-    offers = [(each, each.lacking(grantable)) for each in PRESETS.values()]
+    offers = [(each, each.lacking(grantable), form.days_of(each)) for each in PRESETS.values()]
     context = {"form": form, "offers": offers}
     if is_preview(request):
         return render_preview(request, "keys/apikey_create.html", context)
