@@ -13,6 +13,7 @@ from keys import policy, services
 from keys.models import APIKey, ApprovalRequest, AuditEvent, Role
 from keys.networks import parse_address
 from keys.rules import RoleTerms
+from keys.services.approval_reasons import Reason
 from keys.services.enforcing import ApprovalRequiredError
 from tests.conftest import join, make_person
 from tests.key_pages import fill, page_of, sign_in, text_of, words_of
@@ -140,7 +141,9 @@ class TestAsking:
     def test_it_is_kept_with_its_reason_and_without_a_key(self, asked, acme):
         assert (asked.state, asked.reason) == ("pending", "Old files pile up.")
         assert asked.terms["scopes"] == ["READ", "DELETE"]
-        assert asked.needed_for == ["In the role developer, giving DELETE to a key needs approval."]
+        assert [str(Reason.unpack(each)) for each in asked.needed_for] == [
+            "In the role developer, giving DELETE to a key needs approval."
+        ]
         assert not acme.api_keys.exists()
         assert actions()[-1] == "approval.requested"
 
@@ -586,6 +589,23 @@ class TestPages:
         assert shown.context["key"].secret in text_of(shown)
         again = asking.post(self.url("approval-issue", request.pk), {"token": token})
         assert shown.context["key"].secret not in text_of(again)
+
+    def test_why_it_needs_approval_is_said_in_the_language_of_who_reads(
+        self, two_people, acme, owner, admin
+    ):
+        needing = {"expires_at": None, "scopes": ["READ", "MANAGE"]}
+        strict = RoleTerms(role("admin"), frozenset(), frozenset({"READ"}), 30)
+        services.update_policy(actor=owner, organization=acme, roles=[strict])
+        asked = ask(admin, acme, **needing)
+        page = reverse("keys:approval", args=["acme", asked.pk])
+        in_german = {"Accept-Language": "de"}
+        for address in (page, reverse("keys:approvals", args=["acme"])):
+            english = words_of(sign_in(owner).get(address))
+            assert "At Acme it takes two people to give MANAGE." in english
+            german = words_of(sign_in(owner).get(address, headers=in_german))
+            assert "In der Rolle admin" in german
+            assert "länger als 30 Tage" in german
+            assert "it takes two people" not in german
 
     def test_what_is_asked_for_stands_in_the_order_of_the_form(self, strict, acme, developer):
         terms = {"dialect": "native", "expires_at": None, "owner": developer}

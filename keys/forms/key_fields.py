@@ -28,6 +28,7 @@ from keys.models.keys import validate_short_name
 from keys.models.usage import LimitReset
 from keys.networks import Address
 from keys.rules import RoleTerms, example_of, loaded_rules, role_id_of
+from keys.services.approval_reasons import Reason
 from keys.services.enforcing import reasons_for_approval
 from keys.summaries import Facts, Summary, credit, pace, summarize
 from keys.verification import allowed_networks, passes_lists
@@ -219,7 +220,7 @@ class KeyForm(RateFields, ServiceForm):
         return ", ".join(sorted(self._role_terms.scopes)) if self._role_terms else ""
 
     @property
-    def approval_reasons(self) -> list[str]:
+    def approval_reasons(self) -> list[Reason]:
         """Why somebody else has to approve the key as it is typed so far; none: nobody has to."""
         if not self.may_need_approval:
             return []

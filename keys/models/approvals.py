@@ -66,7 +66,7 @@ class ApprovalRequest(models.Model):
     # As services take them, by canonical name and in plain JSON; never a secret.
     terms = models.JSONField(_("terms"))
     reason = models.CharField(_("reason"), max_length=500)
-    # Why approval is needed, in sentences, as they were when it was asked for.
+    # Why approval was needed when it was asked for, as services tell it in sentences.
     needed_for = models.JSONField(_("needs approval because"), default=list, blank=True)
     status = models.CharField(
         _("status"),

@@ -21,6 +21,7 @@ from keys.models.approvals import OPEN_AFTER_APPROVAL, WAITS, ApprovalKind, Appr
 from keys.policy import Actor
 from keys.roles import Permission
 from keys.services import approval_terms, audit, grants
+from keys.services.approval_reasons import Reason
 from keys.services.changes import open_key
 from keys.services.enforcing import ApprovalRequiredError, person_behind
 from keys.services.keys import UNSAID, issue_key, update_key
@@ -182,7 +183,7 @@ def _ask(actor: Actor, request: ApprovalRequest, act: Callable[[], None]) -> App
         now = timezone.now()
         request.requester = person
         request.ends_at = now + WAITS
-        request.needed_for = _reasons(act)
+        request.needed_for = [each.pack() for each in _reasons(act)]
         waiting = person.approval_requests.filter(organization=request.organization)
         if waiting.with_status(ApprovalStatus.PENDING, now).count() >= MOST_WAITING:
             raise ValidationError(_("You wait for many answers already; withdraw some requests."))
@@ -192,7 +193,7 @@ def _ask(actor: Actor, request: ApprovalRequest, act: Callable[[], None]) -> App
     return request
 
 
-def _reasons(act: Callable[[], None]) -> list[str]:
+def _reasons(act: Callable[[], None]) -> list[Reason]:
     """Return why `act` needs approval, having seen that nothing else is against it."""
     try:
         _rehearse(act)

@@ -11,25 +11,25 @@ from typing import Any
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from keys import policy, rules
 from keys.models import APIKey, ApprovalRequest, Membership, Organization, Role, User
 from keys.policy import Actor
 from keys.roles import BuiltInScope
 from keys.rules import Rules
-from keys.services import approval_terms
+from keys.services import approval_reasons, approval_terms
+from keys.services.approval_reasons import Reason
 
 # What a new key sets.
 _EVERYTHING = frozenset(field for rule in rules.RULES.values() for field in rule.touching)
 
 
 class ApprovalRequiredError(PermissionDenied):
-    """Somebody else has to approve this first; `reasons` say why, in sentences."""
+    """Somebody else has to approve this first; `reasons` say why."""
 
-    def __init__(self, reasons: list[str]) -> None:
+    def __init__(self, reasons: list[Reason]) -> None:
         self.reasons = reasons
-        super().__init__(" ".join([*reasons, _("Ask for it, and say why.")]))
+        super().__init__(" ".join([*map(str, reasons), _("Ask for it, and say why.")]))
 
 
 def enforce(
@@ -60,7 +60,7 @@ def objections_to_new(
     beyond = _beyond_role(actor, found, codes)
     if beyond:
         return [beyond]
-    return reasons_for_approval(actor, found, gained=codes, ends=[end], now=now)
+    return [*map(str, reasons_for_approval(actor, found, gained=codes, ends=[end], now=now))]
 
 
 def _refuse_breaking(
@@ -131,17 +131,18 @@ def refuse_sharing(actor: Actor, role: Role, gained: Collection[str]) -> None:
     if role.organization is None or not gained:
         return
     found = rules.rules_of(role.organization)
-    reasons: list[str] = []
+    reasons: list[Reason] = []
     if role.api_keys.live().exists():
         beyond = _beyond_role(actor, found, gained)
         if beyond:
             raise ValidationError({"scopes": ValidationError(beyond, code="policy")})
         reasons = reasons_for_approval(actor, found, gained=gained, ends=[], now=timezone.now())
     elif role.memberships.exists():
-        reasons = list(filter(None, [_two_people(actor, found, gained)]))
+        two_people = _two_people(actor, found, gained)
+        reasons = [two_people] if two_people else []
     if reasons:
         advice = _("Define another role with it, and give that to each.")
-        raise ValidationError({"scopes": " ".join([*reasons, advice])})
+        raise ValidationError({"scopes": " ".join([*map(str, reasons), advice])})
 
 
 def refuse_breaking_by_role(role: Role) -> None:
@@ -164,37 +165,23 @@ def reasons_for_approval(
     gained: Collection[str],
     ends: Collection[datetime | None],
     now: datetime,
-) -> list[str]:
+) -> list[Reason]:
     """Say why somebody else has to agree that the actor gives a key these scopes and this end.
 
     `ends` holds the key's end, or nothing where it is not set. None: nobody has to.
     """
-    reasons = [_two_people(actor, found, gained)]
+    two_people = _two_people(actor, found, gained)
+    reasons = [two_people] if two_people else []
     terms = found.terms_of(_role_of(actor, found)) if found.roles else None
-    if terms is not None:
-        codes = sorted(terms.approval_scopes & set(gained))
-        if codes:
-            reasons.append(
-                ngettext(
-                    "In the role %(role)s, giving %(codes)s to a key needs approval.",
-                    "In the role %(role)s, giving %(codes)s to a key needs approval.",
-                    len(codes),
-                )
-                % {"role": terms.role.name, "codes": ", ".join(codes)}
-            )
-        days = terms.approval_days
-        if days is not None and any(_is_beyond(end, now + timedelta(days=days)) for end in ends):
-            reasons.append(
-                ngettext(
-                    "In the role %(role)s, a key that lives longer than %(days)d day needs "
-                    "approval.",
-                    "In the role %(role)s, a key that lives longer than %(days)d days needs "
-                    "approval.",
-                    days,
-                )
-                % {"role": terms.role.name, "days": days}
-            )
-    return [reason for reason in reasons if reason]
+    if terms is None:
+        return reasons
+    codes = terms.approval_scopes & set(gained)
+    if codes:
+        reasons.append(approval_reasons.by_scopes(terms.role.name, codes))
+    days = terms.approval_days
+    if days is not None and any(_is_beyond(end, now + timedelta(days=days)) for end in ends):
+        reasons.append(approval_reasons.by_life(terms.role.name, days))
+    return reasons
 
 
 def person_behind(actor: Actor) -> User | None:
@@ -204,11 +191,11 @@ def person_behind(actor: Actor) -> User | None:
     return actor if isinstance(actor, User) else None
 
 
-def _two_people(actor: Actor, found: Rules, codes: Collection[str]) -> str:
+def _two_people(actor: Actor, found: Rules, codes: Collection[str]) -> Reason | None:
     # The operator holds the database already, and helps where nobody else is left.
     if not found.two_person_rule or BuiltInScope.MANAGE not in codes or actor is policy.OPERATOR:
-        return ""
-    return _("At %(name)s it takes two people to give MANAGE.") % {"name": found.organization.name}
+        return None
+    return approval_reasons.by_two_people(found.organization.name)
 
 
 def _role_of(actor: Actor, found: Rules) -> int | None:

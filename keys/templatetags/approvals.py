@@ -15,6 +15,7 @@ from keys.models import APIKey, ApprovalRequest, Role, User, Workspace
 from keys.models.approvals import ApprovalKind, ApprovalStatus
 from keys.models.keys import Dialect
 from keys.services import approval_terms
+from keys.services.approval_reasons import Reason
 from keys.services.changes import describe
 from keys.summaries.words import moment_of
 
@@ -72,6 +73,12 @@ def title(approval: ApprovalRequest) -> str | Promise:
         case ApprovalKind.WIDEN:
             return _("More for %(name)s") % {"name": approval.key}
     return approval.terms.get("name", "")
+
+
+@register.filter
+def reasons(approval: ApprovalRequest) -> list[Reason]:
+    """Return why it takes somebody else, each a sentence as text."""
+    return [Reason.unpack(each) for each in approval.needed_for]
 
 
 @register.filter

@@ -87,7 +87,7 @@ def lived_in(owner, admin, acme):
         kind="issue",
         terms={"name": "w" * 120, "scopes": ["READ", "orders:read"], "description": "d" * 500},
         reason="r" * 500,
-        needed_for=["In the role admin, giving READ to a key needs approval."],
+        needed_for=[{"rule": "scopes", "role": "admin", "codes": ["READ"]}],
         ends_at=now + timedelta(days=9),
     )
     services.update_policy(

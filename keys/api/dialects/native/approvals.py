@@ -29,6 +29,7 @@ from keys.models import APIKey, ApprovalRequest
 from keys.models.approvals import ApprovalKind, ApprovalStatus
 from keys.orderings import Ordering
 from keys.roles import Permission
+from keys.services.approval_reasons import Reason
 
 _NUMBER = {"min_value": 1, "max_value": 2**63 - 1}
 
@@ -54,7 +55,7 @@ class ApprovalRequestSerializer(Body):
     )
     terms = serializers.DictField(read_only=True)
     approved_terms = serializers.DictField(read_only=True, allow_null=True)
-    needed_for = serializers.ListField(child=serializers.CharField(), read_only=True)
+    needed_for = serializers.SerializerMethodField()
     requester = PersonSerializer(read_only=True)
     decided_by = PersonSerializer(read_only=True, allow_null=True)
     decided_at = serializers.DateTimeField(read_only=True, allow_null=True)
@@ -63,6 +64,10 @@ class ApprovalRequestSerializer(Body):
     ends_at = serializers.DateTimeField(
         read_only=True, help_text="Until when it waits for the next step."
     )
+
+    def get_needed_for(self, row: ApprovalRequest) -> list[str]:
+        """Say why it takes somebody else, in sentences."""
+        return [str(Reason.unpack(each)) for each in row.needed_for]
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         is_change = data.get("key_id") is not None
