@@ -1,5 +1,6 @@
 """The German catalogue says everything that the English text says."""
 
+import ast
 import os
 import re
 import shutil
@@ -36,6 +37,25 @@ def test_placeholders_and_tags_of_a_sentence_are_those_of_its_original():
         allowed = [sorted(_PLACEHOLDER.findall(original)) for original in originals]
         for text in texts(entry):
             assert sorted(_PLACEHOLDER.findall(text)) in allowed, entry.msgid
+
+
+def plurals() -> list[tuple[str, str]]:
+    """Return both forms of each sentence that the code says of one and of many."""
+    calls = (
+        node
+        for folder in ("keys", "portal")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "").startswith("ngettext")
+    )
+    return [tuple(map(ast.literal_eval, call.args[:2])) for call in calls]
+
+
+def test_sentence_about_one_names_nothing_that_the_one_about_many_lacks():
+    """Else msgfmt refuses the catalogue: it looks for the values of the one in the other."""
+    assert len(plurals()) > 20
+    for one, many in plurals():
+        assert set(_PLACEHOLDER.findall(one)) <= set(_PLACEHOLDER.findall(many)), one
 
 
 def test_compiled_catalogue_is_the_one_that_people_read(tmp_path):

@@ -97,8 +97,10 @@ def _followers(request: OrganizationRequest):
 
 
 def _say_added(added: list[ServerAddress]) -> str:
+    if len(added) == 1:
+        return _("%(row)s is now a server address.") % {"row": added[0]}
     return ngettext(
-        "%(first)s is now a server address.",
+        "%(count)d address is now a server address.",
         "%(count)d addresses are now server addresses.",
         len(added),
-    ) % {"first": added[0], "count": len(added)}
+    ) % {"count": len(added)}
