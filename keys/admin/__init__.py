@@ -4,10 +4,20 @@ Keys are looked at, locked, unlocked and revoked here; people issue and change t
 the pages, so that no secret ever passes through this door.
 """
 
-from keys.admin import api_keys, audit_events, decisions, invitations, organizations, people, roles
+from keys.admin import (
+    api_keys,
+    approvals,
+    audit_events,
+    decisions,
+    invitations,
+    organizations,
+    people,
+    roles,
+)
 
 __all__ = [
     "api_keys",
+    "approvals",
     "audit_events",
     "decisions",
     "invitations",
