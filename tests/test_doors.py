@@ -99,6 +99,7 @@ NATIVE = {
     "DELETE native:invitation-detail": (DELETES, None),
     "GET native:policy": (SEES, None),
     "PATCH native:policy": (MANAGES, {"idle_days": 400}),
+    "POST native:policy-preview": (MANAGES, {"idle_days": 400}),
     # The developer's request: seen by them and whoever decides.
     "GET native:approval-list": (LISTS, None),
     # Nobody has to approve this here.

@@ -63,6 +63,7 @@ def plan_policy(*, actor: Actor, organization: Organization, **changes: Any) -> 
     policy.require(actor, Permission.CHANGE_ORGANIZATION, organization)
     found = rules.rules_of(organization)
     wanted = rules.proposed(found, _checked(organization, changes))
+    _row_of(organization, wanted)
     now = timezone.now()
     keys = policy.visible(actor, organization.api_keys.live().unexpired(now))
     breaches = []
@@ -195,13 +196,19 @@ def _refuse_loneliness(organization: Organization) -> None:
         )
 
 
-def _write(organization: Organization, wanted: Rules) -> None:
+def _row_of(organization: Organization, wanted: Rules) -> OrganizationPolicy:
+    """Return the rules as they are stored. Raises ValidationError by field."""
     row = OrganizationPolicy.objects.filter(organization=organization).first()
     row = row or OrganizationPolicy(organization=organization)
     for name in rules.FIELDS:
         setattr(row, name, getattr(wanted, name))
     row.confined_scopes = list(wanted.confined_scopes)
     validate(row)
+    return row
+
+
+def _write(organization: Organization, wanted: Rules) -> None:
+    row = _row_of(organization, wanted)
     save(row)
     row.role_rules.exclude(role__in=[each.role.pk for each in wanted.roles]).delete()
     for each in wanted.roles:

@@ -1,6 +1,9 @@
 """Policy and approvals over the native API, and how the other dialects refuse."""
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from keys import services
 from keys.models import ApprovalRequest, Role
@@ -86,7 +89,7 @@ class TestPolicy:
             ({"name_pattern": "****"}, "name_pattern"),
             ({"confined_scopes": ["NOTHING"]}, "confined_scopes"),
             ({"confined_scopes": "READ"}, "confined_scopes"),
-            ({"roles": [{"key_scope": ["READ"]}]}, "roles.0"),
+            ({"roles": [{"key_scope": ["READ"]}]}, "roles.0.role"),
             ({"roles": [{"role": "nobody"}]}, "roles.0.role"),
             ({"roles": [{"role": "developer", "key_scope": ["NO"]}]}, "roles"),
             ({"leak_action": None}, "leak_action"),
@@ -94,9 +97,34 @@ class TestPolicy:
         ],
     )
     def test_nonsense_is_named(self, ask, acme, manage_key, body, field):
-        response = ask("patch", f"/v1/organizations/{acme.pk}/policy", manage_key, body)
-        assert response.status_code == 400, response.content
-        assert list(response.json()["errors"]) == [field]
+        path = f"/v1/organizations/{acme.pk}/policy"
+        for response in (
+            ask("patch", path, manage_key, body),
+            ask("post", f"{path}/preview", manage_key, body),
+        ):
+            assert response.status_code == 400, response.content
+            assert list(response.json()["errors"]) == [field]
+
+    def test_it_is_seen_beforehand_which_keys_would_break_it(
+        self, ask, acme, key, manage_key, time_machine
+    ):
+        path = f"/v1/organizations/{acme.pk}/policy"
+        before = ask("get", path, manage_key).json()
+        changes = {"person_key_days": 90, "name_pattern": "*end", "idle_days": 30}
+        assert ask("post", f"{path}/preview", key, changes).status_code == 403
+        time_machine.move_to(timezone.now() + timedelta(days=60))
+        seen = ask("post", f"{path}/preview", manage_key, changes)
+        assert seen.status_code == 200, seen.content
+        backend = {"id": key.pk, "key_name": "Backend"}
+        management = {"id": manage_key.pk, "key_name": "Management"}
+        assert seen.json() == {
+            "breaches": [
+                {"rule": "lifetime", "broken_by": {"count": 1, "keys": [backend]}},
+                {"rule": "name", "broken_by": {"count": 1, "keys": [management]}},
+            ],
+            "idle": {"count": 1, "keys": [backend]},
+        }
+        assert ask("get", path, manage_key).json() == before
 
     def test_a_broken_rule_is_told_by_its_name_on_the_wire(self, ask, acme, owner, key):
         services.update_policy(

@@ -15,8 +15,10 @@ from keys.api.dialects.native.dialect import NUMBER, Body, Native, VisibleNameFi
 from keys.api.fields import Flag, Integer, Text
 from keys.api.views import route
 from keys.models import Organization, Role
+from keys.models.counting import MOST_COUNTED
 from keys.models.policies import MAX_DAYS, MAX_PATTERN, LeakAction
 from keys.roles import Permission
+from keys.services.policies import KEYS_SHOWN
 
 
 class CodesField(serializers.ListField):
@@ -54,7 +56,8 @@ class RoleTermsSerializer(Body):
     def to_internal_value(self, data: Any) -> rules.RoleTerms:
         values = super().to_internal_value(data)
         if "role" not in values:  # in a PATCH nothing is required
-            self.fields["role"].fail("required")
+            message = self.fields["role"].error_messages["required"]
+            raise serializers.ValidationError({"role": [message]}, code="required")
         return rules.RoleTerms(
             values["role"],
             frozenset(values.get("scopes", ())),
@@ -87,6 +90,48 @@ class PolicySerializer(Body):
     )
 
 
+class BreakingKeySerializer(serializers.Serializer):
+    """A key that does not fit, by its number and name."""
+
+    id = serializers.IntegerField(read_only=True)
+    key_name = serializers.CharField(source="name", read_only=True)
+
+
+class BreakingKeysSerializer(serializers.Serializer):
+    """How many keys do not fit, and the first of them."""
+
+    count = serializers.IntegerField(
+        read_only=True, help_text=f"{MOST_COUNTED + 1}: more than {MOST_COUNTED}."
+    )
+    keys = BreakingKeySerializer(
+        source="rows", many=True, read_only=True, help_text=f"At most {KEYS_SHOWN}."
+    )
+
+
+class BreachSerializer(serializers.Serializer):
+    """A rule, and the keys that break it."""
+
+    rule = serializers.ChoiceField(
+        [(rule.name, rule.name) for rule in rules.RULES.values()],
+        source="rule.name",
+        read_only=True,
+    )
+    broken_by = BreakingKeysSerializer(source="keys", read_only=True)
+
+
+class PolicyPreviewSerializer(serializers.Serializer):
+    """What a policy would mean for the keys that there are, of those that the caller sees."""
+
+    breaches = BreachSerializer(
+        many=True,
+        read_only=True,
+        help_text="Keys that break a rule go on working until somebody changes them.",
+    )
+    idle = BreakingKeysSerializer(
+        read_only=True, help_text="Keys that would be disabled for lying idle."
+    )
+
+
 class PolicyViewSet(Native, GenericViewSet):
     """The policy of the organization in which the credential acts."""
 
@@ -95,6 +140,7 @@ class PolicyViewSet(Native, GenericViewSet):
     permissions = {
         "retrieve": Permission.VIEW_ORGANIZATION,
         "partial_update": Permission.CHANGE_ORGANIZATION,
+        "preview": Permission.CHANGE_ORGANIZATION,
     }
 
     @cached_property
@@ -114,20 +160,34 @@ class PolicyViewSet(Native, GenericViewSet):
     @extend_schema(operation_id="policy_partial_update", summary="Change the policy")
     def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Change what the organization demands. Keys that there are go on working."""
-        self.check_object_permissions(request, self.organization)
-        found = rules.rules_of(self.organization)
-        serializer = self.get_serializer(found, data=request.data, partial=True)
-        serializer.is_valid(raise_exception=True)
+        changes = self._read_changes()
         changed = services.update_policy(
-            actor=request.user, organization=self.organization, **serializer.validated_data
+            actor=request.user, organization=self.organization, **changes
         )
         return Response(self.get_serializer(changed).data)
 
+    @extend_schema(
+        operation_id="policy_preview",
+        summary="See which keys would break a policy",
+        responses=PolicyPreviewSerializer,
+    )
+    def preview(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Say which keys would not fit, with the body that would change it. Nothing changes."""
+        changes = self._read_changes()
+        plan = services.plan_policy(actor=request.user, organization=self.organization, **changes)
+        return Response(PolicyPreviewSerializer(plan).data)
+
+    def _read_changes(self) -> dict[str, Any]:
+        self.check_object_permissions(self.request, self.organization)
+        found = rules.rules_of(self.organization)
+        serializer = self.get_serializer(found, data=self.request.data, partial=True)
+        serializer.is_valid(raise_exception=True)
+        return serializer.validated_data
+
+
+_POLICY = rf"v1/organizations/(?P<organization_id>{NUMBER})/policy"
 
 urlpatterns = [
-    route(
-        rf"v1/organizations/(?P<organization_id>{NUMBER})/policy",
-        PolicyViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
-        "policy",
-    ),
+    route(_POLICY, PolicyViewSet.as_view({"get": "retrieve", "patch": "partial_update"}), "policy"),
+    route(rf"{_POLICY}/preview", PolicyViewSet.as_view({"post": "preview"}), "policy-preview"),
 ]
