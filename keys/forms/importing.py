@@ -45,7 +45,7 @@ class ImportForm(ServiceForm):
         required=False,
         to_field_name="name",
         label=gettext_lazy("Role"),
-        empty_label=gettext_lazy("None: without scopes of their own the keys may nothing"),
+        empty_label=gettext_lazy("None: without scopes of their own, these keys can do nothing"),
         help_text=gettext_lazy("Which the keys follow where the file says nothing."),
     )
 
