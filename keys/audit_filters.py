@@ -105,6 +105,7 @@ ACTIONS: list[tuple[str | Promise, list[tuple[str, str | Promise]]]] = [
             ("audit.trimmed", _("Old events removed")),
             ("audit.adopted", _("Events of an older release chained")),
             ("apikey.read", _("Key looked at by staff")),
+            ("organization.read", _("Organization looked at by staff")),
         ],
     ),
 ]

@@ -11,12 +11,13 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from keys import audit_checks, policy, services
-from keys.audit_filters import ACTIONS
+from keys.audit_filters import ACTIONS, AuditFilter
+from keys.filters import KeyListFilter
 from keys.models import AuditEvent, AuditHead
 from keys.moves.columns import Format
 from keys.services.audit import Origin, acting_from
 from keys.templatetags import audit
-from tests.key_pages import sign_in, text_of
+from tests.key_pages import page_of, sign_in, text_of
 from tests.test_audit import story  # noqa: F401 - a fixture: every service that changes something
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +42,43 @@ def test_every_action_is_told_as_a_sentence(story, acme):  # noqa: F811
         assert event.action in audit._SENTENCES, event.action
         assert event.action not in sentence
         assert sentence.startswith((event.actor_label, "The operator"))
+
+
+def test_every_field_of_a_change_has_a_label_for_people(story, acme):  # noqa: F811
+    for _action, _actor, call in story[1]:
+        call()
+    nameless = {
+        (event.action, field)
+        for event in AuditEvent.objects.all()
+        for field in event.changes
+        if not (field in audit._MORE_LABELS or audit._field_of(event, field))
+        # A filter of a list, which has a test of its own.
+        and event.action != "apikey.exported"
+    }
+    assert nameless == set()
+
+
+def test_import_and_leak_are_told_without_technical_words(acme):
+    event = AuditEvent(action="apikey.import_finished", object_type="organization")
+    event.changes = {"format": "knox", "imported": 3, "file_sha256": "ab" * 32}
+    labels = [each.label for each in audit.differences(event)]
+    assert labels == ["File format", "Keys imported", "Fingerprint of the file (SHA-256)"]
+    event = AuditEvent(action="leak.reported", object_type="leakreport")
+    event.changes = {"done": "notify"}
+    assert list(map(str, audit.differences(event))) == ["Done at once: tell people"]
+    event = AuditEvent(action="apikey.disabled", object_type="apikey")
+    event.changes = {"reason": "Not used for 90 days.", "idle_days": 90}
+    told = list(map(str, audit.differences(event)))
+    assert told[1] == "Unused keys are disabled after days: 90 days"
+
+
+@pytest.mark.parametrize("filters", [KeyListFilter, AuditFilter])
+def test_what_a_downloaded_list_was_narrowed_by_is_called_as_the_list_calls_it(filters):
+    for name, each in filters.base_filters.items():
+        event = AuditEvent(action="apikey.exported", object_type="organization")
+        event.changes = {name: "x"}
+        (told,) = audit.differences(event)
+        assert told.label.lower() == str(each.label).lower(), name
 
 
 def test_what_the_filter_offers_has_a_sentence_and_the_other_way_round():
@@ -345,6 +383,20 @@ def test_staff_who_look_at_a_key_or_search_are_remembered(as_staff, staff, key):
     assert [(each.action, each.object_id) for each in looked] == [
         ("apikey.read", str(key.pk)),
         ("installation.searched", str(staff.pk)),
+    ]
+
+
+def test_staff_who_look_at_pages_of_an_organization_are_remembered_too(staff, developer, key):
+    home = reverse("keys:overview", args=["acme"])
+    for client in (sign_in(developer), sign_in(staff)):
+        for address in (page_of(key), page_of(key, "activity"), home, home):
+            assert client.get(address).status_code == 200
+        assert client.get(page_of(key, "rotate")).status_code in (200, 403)
+        assert client.get(reverse("keys:detail", args=["acme", "nothing"])).status_code == 404
+    looked = AuditEvent.objects.filter(action__endswith=".read").order_by("pk")
+    assert [(each.action, each.actor_user, each.door) for each in looked] == [
+        ("apikey.read", staff, "page"),
+        ("organization.read", staff, "page"),
     ]
 
 

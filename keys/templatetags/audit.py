@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from keys.models import AuditEvent
+from keys.models.policies import LeakAction
 from keys.templatetags.dates import exact
 
 register = template.Library()
@@ -81,6 +82,17 @@ _SENTENCES = {
     "user.updated": gettext_lazy("{actor} changed the account {object}"),
     "user.signed_in": gettext_lazy("{actor} signed in"),
     "user.sign_in_failed": gettext_lazy("Somebody failed to sign in as {object}"),
+    "user.signed_up": gettext_lazy("{actor} opened an account"),
+    "user.sessions_ended": gettext_lazy("{actor} ended their other sessions"),
+    "user.password_set": gettext_lazy("{actor} chose another password"),
+    "user.password_reset": gettext_lazy("{actor} set a new password by a link of a mail"),
+    "user.email_added": gettext_lazy("{actor} added an email address"),
+    "user.email_confirmed": gettext_lazy("{actor} confirmed an email address"),
+    "user.email_changed": gettext_lazy("{actor} made another email address the primary one"),
+    "user.email_removed": gettext_lazy("{actor} removed an email address"),
+    "user.recovery_codes_made": gettext_lazy("{actor} made new recovery codes"),
+    "user.single_sign_on_connected": gettext_lazy("{actor} signs in by single sign-on from now on"),
+    "user.single_sign_on_removed": gettext_lazy("{actor} no longer signs in by single sign-on"),
     "user.second_factor_added": gettext_lazy("{actor} set up a second factor"),
     "user.second_factor_removed": gettext_lazy("{actor} removed a second factor"),
     "user.password_changed": gettext_lazy("{actor} set another password for {object}"),
@@ -90,6 +102,7 @@ _SENTENCES = {
     "audit.adopted": gettext_lazy(
         "{actor} added events of an older release to the audit trail of {object}"
     ),
+    "organization.read": gettext_lazy("{actor} looked at the organization {object}"),
     "apikey.read": gettext_lazy("{actor} looked at the key {object}"),
     "installation.searched": gettext_lazy("{actor} searched the installation"),
     "demo.created": gettext_lazy("{actor} filled {object} with demo data"),
@@ -151,6 +164,7 @@ _SAYS_ALL = {"apikey.disabled", "apikey.enabled"}
 # What events record beside the fields of a model.
 _MORE_LABELS = {
     "allowed_ips": gettext_lazy("allowed IPs"),
+    "by": gettext_lazy("through"),
     "done": gettext_lazy("Done at once"),
     "keys": gettext_lazy("keys"),
     "label": gettext_lazy("secret"),
@@ -160,8 +174,13 @@ _MORE_LABELS = {
     "note": gettext_lazy("note"),
     "rate_limits": gettext_lazy("rate limits"),
     "roles": gettext_lazy("rules of roles"),
+    "event": gettext_lazy("event"),
     "events": gettext_lazy("events"),
     "file_format": gettext_lazy("file format"),
+    "file_sha256": gettext_lazy("fingerprint of the file (SHA-256)"),
+    "format": gettext_lazy("file format"),
+    "imported": gettext_lazy("keys imported"),
+    "message": gettext_lazy("message"),
     "present": gettext_lazy("Here already"),
     "reason": gettext_lazy("reason"),
     "refused": gettext_lazy("With problems"),
@@ -170,7 +189,33 @@ _MORE_LABELS = {
     "owner": gettext_lazy("owner"),
     "rows": gettext_lazy("Rows"),
     "scopes": gettext_lazy("scopes"),
+    "sessions": gettext_lazy("sessions"),
 }
+# By what a list was narrowed that somebody downloaded.
+_FILTER_LABELS = {
+    "action": gettext_lazy("Did"),
+    "actor": gettext_lazy("Who"),
+    "address": gettext_lazy("From the address"),
+    "dialect": gettext_lazy("Format"),
+    "door": gettext_lazy("Through"),
+    "expiring": gettext_lazy("Expires within 14 days"),
+    "hygiene": gettext_lazy("Keys that"),
+    "key": gettext_lazy("Key"),
+    "object": gettext_lazy("To what"),
+    "ordering": gettext_lazy("Order"),
+    "request_id": gettext_lazy("In the request"),
+    "role": gettext_lazy("Role"),
+    "scope": gettext_lazy("Scope"),
+    "search": gettext_lazy("Search"),
+    "since": gettext_lazy("From (UTC)"),
+    "status": gettext_lazy("Status"),
+    "until": gettext_lazy("To (UTC)"),
+    "unrestricted": gettext_lazy("Usable from anywhere"),
+    "unused": gettext_lazy("Never used"),
+    "workspace": gettext_lazy("Workspace"),
+}
+# What values stand for where no field of a model says it.
+_MORE_CHOICES = {"done": LeakAction.choices}
 _MORE_MOMENTS = {"old_secret_works_until", "old_secret_signs_until"}
 _DAYS = {"rotation_days", "person_key_days", "shared_key_days", "idle_days"}
 _HOURS = {"quiet_hours"}
@@ -306,7 +351,8 @@ def _difference(event: AuditEvent, field: str, value: Any) -> Difference:
 
 def _label(event: AuditEvent, field: str) -> str:
     described = _field_of(event, field)
-    label = described.verbose_name if described else _MORE_LABELS.get(field)
+    more = _FILTER_LABELS | _MORE_LABELS if _verb(event) == "exported" else _MORE_LABELS
+    label = described.verbose_name if described else more.get(field)
     return capfirst(str(label or field.replace("_", " ")))
 
 
@@ -324,7 +370,7 @@ def _words(event: AuditEvent, field: str, value: Any) -> str:
         return ngettext("%d day", "%d days", value) % value
     if field in _HOURS and isinstance(value, int):
         return ngettext("%d hour", "%d hours", value) % value
-    choices = dict(described.flatchoices) if described else {}
+    choices = dict(described.flatchoices if described else _MORE_CHOICES.get(field, ()))
     return str(choices.get(value) or Truncator(str(value)).chars(_LONGEST_VALUE))
 
 
@@ -332,8 +378,10 @@ def _field_of(event: AuditEvent, name: str) -> models.Field | None:
     """Return the model's field of that name, if it says in words what it is."""
     if name in _MORE_LABELS:
         return None
-    # The organization is what people know; its policy is a row of its own.
-    model = "organizationpolicy" if event.action == "policy.updated" else event.object_type
+    # The organization is what people know; its policy is a row of its own, also of the rule by
+    # which a key was disabled.
+    is_of_policy = event.action == "policy.updated" or name == "idle_days"
+    model = "organizationpolicy" if is_of_policy else event.object_type
     try:
         field = apps.get_model("keys", model)._meta.get_field(name)
     except (LookupError, FieldDoesNotExist):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
+from http import HTTPStatus
 from typing import Any, cast
 
 from django.contrib import messages
@@ -13,7 +14,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django_htmx.middleware import HtmxDetails
 
-from keys import policy
+from keys import policy, services
 from keys.models import APIKey, Organization, User
 from keys.models.keys import APIKeyQuerySet
 from keys.networks import Address
@@ -68,11 +69,28 @@ def in_organization(view: Callable[..., HttpResponse]) -> Callable[..., HttpResp
             context = {"organization": request.organization}
             return render(request, "keys/second_factor_needed.html", context, status=403)
         try:
-            return view(request, **kwargs)
+            response = view(request, **kwargs)
         except ObjectDoesNotExist:
             raise Http404 from None
+        if request.method == "GET" and response.status_code == HTTPStatus.OK:
+            _note_look_of_staff(request, kwargs.get("identifier"))
+        return response
 
     return wrapper
+
+
+def _note_look_of_staff(request: OrganizationRequest, identifier: str | None) -> None:
+    """Record that somebody looked at what is another organization's, as staff may."""
+    organization = request.organization
+    if organization in request.organizations:
+        return
+    key = visible_keys(request).filter(identifier=identifier).first() if identifier else None
+    services.note_read(
+        actor=request.user,
+        obj=key or organization,
+        organization=organization,
+        action="apikey.read" if key else "organization.read",
+    )
 
 
 def render_page(

@@ -1012,6 +1012,17 @@ def test_server_addresses_come_and_go(ask, manage_key, acme):
     assert told(ask("get", base, manage_key.secret)) == []
 
 
+def test_who_reads_the_trail_is_remembered_once_an_hour(ask, manage_key, read_only_key, acme):
+    reads = acme.audit_events.filter(action="audit.read")
+    refused(ask("get", "/v1/audit-events?door=window", manage_key.secret), 400)
+    refused(ask("get", "/v1/audit-events", read_only_key.secret), 403)
+    assert not reads.exists()
+    number = told(ask("get", "/v1/audit-events", manage_key.secret))[0]["id"]
+    told(ask("get", f"/v1/audit-events/{number}", manage_key.secret))
+    event = reads.get()
+    assert (event.actor_key, event.door) == (manage_key, "api")
+
+
 def test_the_audit_trail_tells_who_did_what_from_where(ask, manage_key, body):
     made = told(ask("post", KEYS, manage_key.secret, body), 201)
     query = f"action=apikey.issued&object_type=apikey&object_id={made['id']}&door=api"

@@ -8,7 +8,10 @@ from django.core.exceptions import ValidationError
 from django.db.models import F
 from django_filters.fields import IsoDateTimeField
 from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
 
+from keys import services
 from keys.api.dialects.native.dialect import NUMBER, ResourceViewSet
 from keys.api.views import route
 from keys.models import AuditEvent
@@ -82,6 +85,22 @@ class AuditEventViewSet(ResourceViewSet):
         "list": Permission.VIEW_AUDITEVENT,
         "retrieve": Permission.VIEW_AUDITEVENT,
     }
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self._noted(super().list(request, *args, **kwargs))
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self._noted(super().retrieve(request, *args, **kwargs))
+
+    def _noted(self, response: Response) -> Response:
+        """Record that the trail was read, as on its page."""
+        services.note_read(
+            actor=self.request.user,
+            obj=self.organization,
+            organization=self.organization,
+            action="audit.read",
+        )
+        return response
 
 
 urlpatterns = [
