@@ -249,7 +249,7 @@ def _add(batch: _Batch, host: str) -> None:
 def _measure(added: Iterable[Tally]) -> None:
     for each in added:
         if not each.is_grant:
-            metrics.VERIFICATIONS.labels(each.outcome).inc(each.requests)
+            metrics.note_verifications(each.outcome, each.requests)
 
 
 def _advance(batch: _Batch, host: str) -> None:

@@ -4,6 +4,7 @@ The processes of a host write into files in STATE_DIR, so that whichever is aske
 all of them (prometheus-client's multi-process mode).
 """
 
+import logging
 import os
 import re
 import time
@@ -28,8 +29,54 @@ def _prepare() -> None:
 
 _prepare()
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram  # noqa: E402
+from prometheus_client import (  # noqa: E402
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    values,
+)
+from prometheus_client.mmap_dict import MmapedDict  # noqa: E402
 from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+_ROOM = 1 << 16
+
+
+class ReservedFile(MmapedDict):
+    """A file of measures that has its place on the disk before anything is stored.
+
+    The library maps files with holes into memory: a store into one of these, while the disk
+    is full, would end the process. Here it is an OSError, and nothing was stored.
+    """
+
+    def __init__(self, filename: str, read_mode: bool = False) -> None:
+        if not read_mode:
+            _reserve(filename, _ROOM)
+        super().__init__(filename, read_mode)
+
+    def _init_value(self, key: str) -> None:
+        # With what the library adds to each key, and more.
+        size = len(key.encode()) + 64
+        if self._used + size > self._capacity:
+            _reserve(self._fname, self._capacity * 2)
+        super()._init_value(key)
+
+
+def _reserve(filename: str, size: int) -> None:
+    descriptor = os.open(filename, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError:
+        if not os.fstat(descriptor).st_size:
+            os.unlink(filename)  # Nobody could read it.
+        raise
+    finally:
+        os.close(descriptor)
+
+
+values.MmapedDict = ReservedFile  # type: ignore[attr-defined]
 
 # Files of processes that ended count on for that long: a restart is no new beginning.
 _KEPT_SECONDS = 86400
@@ -60,7 +107,29 @@ def measured(work: str) -> Iterator[None]:
     """Measure how long what is inside takes, if it succeeds."""
     started = time.perf_counter()
     yield
-    WORK.labels(work).observe(time.perf_counter() - started)
+    with _best_effort():
+        WORK.labels(work).observe(time.perf_counter() - started)
+
+
+def note_request(method: str, route: str, status: int, seconds: float) -> None:
+    """Measure a request that was answered."""
+    with _best_effort():
+        REQUESTS.labels(method, route, str(status)).observe(seconds)
+
+
+def note_verifications(outcome: str, requests: int) -> None:
+    """Measure that so many judgements of this outcome are in the tables."""
+    with _best_effort():
+        VERIFICATIONS.labels(outcome).inc(requests)
+
+
+@contextmanager
+def _best_effort() -> Iterator[None]:
+    # On a full disk measures are lost, and nothing else.
+    try:
+        yield
+    except OSError as error:
+        logger.debug("That is not measured: %s", error)
 
 
 def registry() -> CollectorRegistry:

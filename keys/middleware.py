@@ -136,7 +136,7 @@ def _note(request: HttpRequest, response: HttpResponse, origin: Origin, seconds:
     """Measure a request, and log it by its route: paths and queries hold what somebody typed."""
     route = request.resolver_match.route if request.resolver_match else "none"
     method = request.method if request.method in _METHODS else "OTHER"
-    metrics.REQUESTS.labels(method, route, str(response.status_code)).observe(seconds)
+    metrics.note_request(method, route, response.status_code, seconds)
     is_frequent = request.path_info in _FREQUENT or request.path_info.startswith("/static/")
     logger.log(
         logging.DEBUG if is_frequent else logging.INFO,

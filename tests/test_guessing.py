@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from portal import devices
 from tests.conftest import PASSWORD
+from tests.servers import free_port
 
 ATTACKER, VICTIM = "198.51.100.66", "192.0.2.7"
 TOO_MANY = "Too many failed login attempts"
@@ -146,3 +147,19 @@ def test_too_many_requests_are_answered_by_a_page(owner, client, settings):
     answer = try_once(client, owner.email, PASSWORD, VICTIM)
     assert answer.status_code == 429
     assert "Too many tries" in answer.text
+
+
+def test_nobody_guesses_while_nothing_counts_the_guesses(settings, owner, client):
+    """Redis is away: neither a right password nor a wrong one is looked at."""
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": f"redis://127.0.0.1:{free_port()}/0",
+        }
+    }
+    client.raise_request_exception = False
+    for password in (PASSWORD, "guessed"):
+        answer = try_once(client, owner.email, password, ATTACKER)
+        assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert client.get(reverse("keys:home")).status_code == 302
+    assert "_auth_user_id" not in client.session

@@ -51,6 +51,13 @@ class TestChores:
         with later(minutes=61):
             assert chores.run_due() == ["hourly"]
 
+    def test_a_clock_that_was_put_back_holds_up_none(self, db, done):
+        with later(days=30):
+            assert chores.run_due() == ["hourly"]
+        assert chores.run_due() == ["hourly"]
+        assert chores.run_due() == []
+        assert len(done) == 2
+
     def test_one_that_fails_is_tried_again_soon_and_holds_up_no_other(
         self, db, done, monkeypatch, caplog
     ):

@@ -17,19 +17,21 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
+from redis.exceptions import RedisError
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as rest_framework_handler
 
+from keys.board import StateError
 from keys.journal import JournalFull
 from keys.services.enforcing import ApprovalRequiredError
 
 logger = logging.getLogger(__name__)
 
-# The disk is full, or the database is away or busy: asked again soon, it may go well.
-PASSING = (JournalFull, OperationalError, InterfaceError)
+# The disk is full, or the database is away or busy, or Redis: asked again soon, it may go well.
+PASSING = (JournalFull, StateError, OperationalError, InterfaceError, RedisError)
 RETRY_AFTER_SECONDS = 5
 
 
