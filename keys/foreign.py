@@ -15,10 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from keys.secrets import BASE62, HEXADECIMAL, MAX_SECRET_LENGTH
+from keys.secrets import BASE62, FORMATS, HEXADECIMAL, MAX_SECRET_LENGTH
 
 # Stands where the number of a pepper does while a secret is known by a wrapped digest alone.
 WRAPPED = 0
+
+# So begin secrets that only this software makes; the other formats are their vendors' too.
+NEVER_FOREIGN = FORMATS["native"].prefix
 
 # No secret that somebody presents holds this byte: what is wrapped can be presented by nobody.
 _MARK = b"\xff"

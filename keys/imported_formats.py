@@ -42,9 +42,12 @@ _remembered: dict[bool, _Known] = {}
 def digests_of(presented: str, *, is_trusting: bool) -> list[str]:
     """Return under which digests the secret may be stored if another system made it.
 
-    Empty when nothing imported looks so. `is_trusting` says whether other hosts' changes are
-    heard of. Raises board.StateError.
+    Empty when nothing imported looks so, and where the secret begins as only ours do: no import
+    makes others' mistyped keys worth a query. `is_trusting` says whether other hosts' changes
+    are heard of. Raises board.StateError.
     """
+    if presented.startswith(foreign.NEVER_FOREIGN):
+        return []
     schemes = {shape.scheme for shape in _shapes(is_trusting) if shape.matches(presented)}
     if not schemes:
         return []
