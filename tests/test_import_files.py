@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from keys import services
 from keys.models import APIKey, AuditEvent, Role
-from keys.moves.candidates import Problem, TroubleError
+from keys.moves.candidates import Problem
 from keys.moves.columns import ColumnError, Columns, Format
 from keys.moves.parsing import parse
 from keys.moves.reading import MAX_LINE_BYTES, read
 from keys.rules import RoleTerms
 from keys.services import audit
+from keys.services.importing.report import ImportReport
 from keys.verification import Code
 from tests.test_importing import ROWS, ask, take
 
@@ -31,11 +32,8 @@ def problems_of(*chunks):
     return [row for row in read(chunks) if isinstance(row, Problem)]
 
 
-def parsed_or_refused(row, record, file_format):
-    try:
-        return parse(row, record, Columns(file_format), file_format)
-    except TroubleError:
-        return None
+def parsed(row, record, file_format):
+    return parse(row, record, Columns(file_format), file_format)
 
 
 class TestReading:
@@ -103,7 +101,7 @@ class TestReading:
                 assert row.problem
                 continue
             for file_format in Format:
-                parsed_or_refused(*row, file_format)
+                parsed(*row, file_format)
 
 
 json_values = st.recursive(
@@ -117,13 +115,17 @@ OUR_NAMES = sorted(Columns(Format.NATIVE)._names.values())
 @given(st.dictionaries(st.sampled_from(OUR_NAMES), json_values, max_size=6))
 def test_no_value_brings_it_down(record):
     for file_format in Format:
-        parsed_or_refused(1, record, file_format)
+        parsed(1, record, file_format)
 
 
 class TestValues:
     def parsed(self, **values):
-        record = {"name": "A", "secret": SECRET.format(1), **values}
-        return parse(1, record, Columns(Format.PLAIN), Format.PLAIN)
+        candidate = self.read(**values)
+        assert candidate.troubles == []
+        return candidate
+
+    def read(self, **values):
+        return parsed(1, {"name": "A", "secret": SECRET.format(1), **values}, Format.PLAIN)
 
     @pytest.mark.parametrize(
         "value",
@@ -146,10 +148,14 @@ class TestValues:
         ],
     )  # fmt: skip
     def test_what_is_no_such_value_is_named(self, field, value):
-        with pytest.raises(TroubleError) as error:
-            self.parsed(**{field: value})
-        assert error.value.field == field
-        assert error.value.fix
+        [trouble] = self.read(**{field: value}).troubles
+        assert trouble.field == field
+        assert trouble.fix
+
+    def test_all_that_is_wrong_with_a_row_is_told(self):
+        read = self.read(secret="short", limit="much", expires_at="soon", scopes={"READ": 1})
+        told = {trouble.field for trouble in read.troubles}
+        assert told == {"secret", "limit", "expires_at", "scopes"}
 
     def test_lists_are_words_or_json(self):
         for value in ("READ CREATE", "READ,CREATE", ["READ", "CREATE"], '["READ", "CREATE"]'):
@@ -157,17 +163,15 @@ class TestValues:
 
     @pytest.mark.parametrize("secret", ["short", "with a space in it", "käse" * 8, "x" * 513])
     def test_what_nobody_should_present_is_no_secret(self, secret):
-        with pytest.raises(TroubleError) as error:
-            self.parsed(secret=secret)
-        assert secret not in f"{error.value.problem} {error.value.fix}"
+        [trouble] = self.read(secret=secret).troubles
+        assert secret not in f"{trouble.problem} {trouble.fix}"
 
     def test_a_slow_hash_is_refused_with_the_way_out(self):
         """T15, T16: it would have to be worked out for each guess."""
         row = {"name": "Old", "prefix": "abcdefgh", "hashed_key": "pbkdf2_sha256$260000$s$aGFzaA=="}
-        with pytest.raises(TroubleError) as error:
-            parse(1, row, Columns(Format.DRF_API_KEY), Format.DRF_API_KEY)
-        assert "slow" in error.value.problem
-        assert "SHA-512" in error.value.fix
+        [trouble] = parsed(1, row, Format.DRF_API_KEY).troubles
+        assert "slow" in trouble.problem
+        assert "SHA-512" in trouble.fix
 
     def test_labels_show_the_beginning_alone(self):
         for file_format, (secret, row) in ROWS.items():
@@ -186,6 +190,24 @@ class TestValues:
 
 def plain(number, **more):
     return {"name": f"Key {number}", "secret": SECRET.format(number), **more}
+
+
+class TestReport:
+    def test_all_problems_of_a_row_are_told_with_their_fields(self, acme):
+        bad = plain(1, owner="nobody@acme.example", role="emperor", workspace="Moon",
+                    limit="much", allowed_ips="10.0.0.1/8", limit_reset="hourly",
+                    expires_at="2030-01-01", not_before="2031-01-01")  # fmt: skip
+        report = take(acme, "plain", plain(0), bad, is_trial=True)
+        assert (report.rows, report.imported, report.refused) == (2, 1, 1)
+        assert {problem.row for problem in report.problems} == {2}
+        assert [problem.field for problem in report.problems] == [
+            "limit", "role", "owner", "workspace", "limit_reset", "expires_at", "allowed_ips",
+        ]  # fmt: skip
+
+    def test_of_one_row_ten_problems_are_listed_and_the_others_counted(self):
+        report = ImportReport()
+        report.refuse(*(Problem(1, str(number), "Wrong.", "") for number in range(12)))
+        assert (report.refused, len(report.problems), report.unlisted) == (1, 10, 2)
 
 
 class TestAllOrNothing:

@@ -208,6 +208,21 @@ class TestWhatItCosts:
         with django_assert_num_queries(1):
             assert snapshots.find("d1" * 32) is None
 
+    def test_no_import_makes_mistyped_keys_of_others_cost_a_query(
+        self, acme, key, django_assert_num_queries
+    ):
+        """What one organization imports, the secrets of all are held against."""
+        for row in ({"hash": sha256("x").hex(), "start": "kh_a"}, {"secret": "kh_" + "a" * 20}):
+            report = take(acme, "unkey" if "hash" in row else "plain", row)
+            assert "keys of this portal" in report.problems[0].problem
+        # It has no prefix, and any character.
+        take(acme, "plain", {"secret": "!" * 16}, {"secret": "!" * 200})
+        ask("a-warm-process-knows")
+        with django_assert_num_queries(0):
+            assert snapshots.find(key.secret[:-1]) is None
+        with django_assert_num_queries(1):
+            assert snapshots.find(key.secret).key_id == key.pk
+
     @pytest.mark.skipif(connection.vendor == "sqlite", reason="there is no server to be lost")
     def test_a_lost_connection_is_opened_again(self, acme, monkeypatch):
         monkeypatch.setattr(imported_formats, "_remembered", {})

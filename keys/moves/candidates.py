@@ -1,13 +1,16 @@
 """What a file says of one key, before anybody asked whether it may become one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from django.utils.translation import gettext as _
 
 from keys.foreign import Scheme, Shape
+
+Found = TypeVar("Found")
 
 
 class TroubleError(ValueError):
@@ -16,6 +19,18 @@ class TroubleError(ValueError):
     def __init__(self, field_name: str, problem: str, fix: str) -> None:
         super().__init__(problem)
         self.field, self.problem, self.fix = field_name, problem, fix
+
+
+class Troubles(list[TroubleError]):
+    """All that is wrong with one row, so that it is told at once."""
+
+    def reading(self, read: Callable[..., Found], *args: Any) -> Found | None:
+        """Return what `read` returns; None where that raises TroubleError, which is noted."""
+        try:
+            return read(*args)
+        except TroubleError as trouble:
+            self.append(trouble)
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +73,8 @@ class Candidate:
     """One key of a file. What is None was not said."""
 
     row: int
+    # What of it could not be read.
+    troubles: Troubles = field(default_factory=Troubles)
     name: str = ""
     secrets: list[GivenSecret] = field(default_factory=list)
     identifier: str | None = None

@@ -32,7 +32,7 @@ _SHAPES = {
 
 
 def parse(row: int, record: Mapping[str, Any], columns: Columns, file_format: Format) -> Candidate:
-    """Return what a row of a file says of a key. Raises TroubleError."""
+    """Return what a row of a file says of a key, and what of it cannot be read."""
     said: dict[str, Any] = {}
     is_ours = file_format is Format.NATIVE
     for column, value in record.items():
@@ -43,28 +43,37 @@ def parse(row: int, record: Mapping[str, Any], columns: Columns, file_format: Fo
             value = unguard(value)
         said[name] = value
     candidate = Candidate(row=row)
+    reading = candidate.troubles.reading
     for name, value in said.items():
-        if name in _TEXTS:
-            text = values.text(name, value)
-            setattr(candidate, _TEXTS[name], text if is_ours else text.strip())
-        elif name in _READERS:
-            attribute, reader = _READERS[name]
-            setattr(candidate, attribute, reader(name, value))
-    _read_state(candidate, said)
-    _read_networks(candidate, said)
-    _read_totals(candidate, said)
-    if is_ours and "secrets" in said:
-        candidate.secrets = read_secrets(said["secrets"])
-    else:
-        candidate.secrets = [_read_secret(said, file_format)]
-        _read_uses(candidate.secrets[0], said)
+        reading(_read_value, candidate, name, value, is_ours)
+    for read in (_read_state, _read_networks, _read_totals):
+        reading(read, candidate, said)
+    reading(_read_secrets, candidate, said, file_format)
     if file_format is Format.NETBOX and "write_enabled" in said and not candidate.scopes:
-        writes = values.flag("write_enabled", said["write_enabled"])
+        writes = reading(values.flag, "write_enabled", said["write_enabled"])
         candidate.scopes = () if writes else ("READ",)
     if file_format is Format.UNKEY and "refill" in said:
-        _read_refill(candidate, values.mapping("refill", said["refill"]))
-    candidate.name = candidate.name or candidate.secrets[0].label
+        reading(_read_refill, candidate, said["refill"])
+    candidate.name = candidate.name or (candidate.secrets[0].label if candidate.secrets else "?")
     return candidate
+
+
+def _read_value(candidate: Candidate, name: str, value: Any, is_ours: bool) -> None:
+    if name in _TEXTS:
+        text = values.text(name, value)
+        setattr(candidate, _TEXTS[name], text if is_ours else text.strip())
+    elif name in _READERS:
+        attribute, reader = _READERS[name]
+        setattr(candidate, attribute, reader(name, value))
+
+
+def _read_secrets(candidate: Candidate, said: Mapping[str, Any], file_format: Format) -> None:
+    if file_format is Format.NATIVE and "secrets" in said:
+        candidate.secrets = read_secrets(said["secrets"])
+        return
+    secret = _read_secret(said, file_format)
+    candidate.secrets = [secret]
+    _read_uses(secret, said)
 
 
 _TEXTS = {
@@ -146,7 +155,8 @@ def _read_uses(secret: GivenSecret, said: Mapping[str, Any]) -> None:
             secret.facts[name] = SECRET_FACTS[name](name, said[name])
 
 
-def _read_refill(candidate: Candidate, refill: Mapping[str, Any]) -> None:
+def _read_refill(candidate: Candidate, value: Any) -> None:
+    refill = values.mapping("refill", value)
     interval = refill.get("interval")
     if interval in ("daily", "monthly") and not values.is_nothing(refill.get("amount")):
         candidate.limit = values.amount("refill", refill["amount"])
@@ -171,6 +181,7 @@ def _read_secret(said: Mapping[str, Any], file_format: Format) -> GivenSecret:
     if scheme is Scheme.NETBOX:
         start = f"nbt_{start.removeprefix('nbt_')}"
     prefix = "nbt_" if scheme is Scheme.NETBOX else foreign.prefix_of(start)
+    _refuse_ours(prefix)
     if file_format is Format.KNOX and start.removeprefix(prefix).strip("0123456789abcdef"):
         alphabet = "urlsafe"
     return GivenSecret(
@@ -192,8 +203,18 @@ def _given_as_such(secret: str) -> GivenSecret:
             _("A secret has 16 to 512 visible ASCII characters. Issue a new key instead."),
         )
     shape = foreign.shape_of(secret)
+    _refuse_ours(shape.prefix)
     label = f"{secret[: len(shape.prefix) + 3]}...{secret[-3:]}"
     return GivenSecret(label=label, text=secret, scheme=Scheme.PLAIN, shape=shape)
+
+
+def _refuse_ours(prefix: str) -> None:
+    if prefix.startswith(foreign.NEVER_FOREIGN):
+        raise TroubleError(
+            "secret",
+            _("This begins as keys of this portal do, and is none."),
+            _("Check that nothing is cut off; keys of another Keyhaven come in as “native”."),
+        )
 
 
 def _parse_digest(scheme: Scheme, text: str, start: str, said: Mapping[str, Any]) -> bytes:

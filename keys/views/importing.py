@@ -81,7 +81,7 @@ def _show(
     context = {
         "report": report,
         "problems": report.problems[:PROBLEMS_SHOWN],
-        "unshown": report.refused - len(report.problems[:PROBLEMS_SHOWN]),
+        "unshown": report.found - len(report.problems[:PROBLEMS_SHOWN]),
         "sealed": sealed,
     }
     return render_page(request, "keys/import_report.html", context)

@@ -1,8 +1,8 @@
 """May this row of a file become a key, as far as can be told without writing it?"""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q
@@ -25,7 +25,7 @@ from keys.models import (
 )
 from keys.models.keys import Dialect
 from keys.models.usage import LimitReset
-from keys.moves.candidates import Candidate, Problem, TroubleError
+from keys.moves.candidates import Candidate, Found, Problem, TroubleError
 from keys.policy import Actor
 from keys.services import grants
 from keys.services.allowed_ips import build_allowed_ips
@@ -35,8 +35,6 @@ from keys.services.importing.shapes import Shapes
 from keys.services.keys import choose_owner, short_name_for
 from keys.services.rate_limits import build_rate_limits
 from keys.services.validation import refuse_unstorable
-
-Found = TypeVar("Found")
 
 # Field of a key -> what files call it.
 _COLUMNS = {"slug": "short_name", "dialect": "format", "assign_server_ips": "server_addresses"}
@@ -98,28 +96,26 @@ class Checker:
         """Return the plans of those that can be keys, and report the others."""
         plans = []
         for candidate in candidates:
-            try:
-                plans.append(self._plan(candidate))
-            except TroubleError as trouble:
-                self._refuse(candidate, trouble.field, trouble.problem, trouble.fix)
-            except PermissionDenied as error:
-                self._refuse(candidate, "", str(error))
-            except ValidationError as error:
-                for name, messages in _messages(error).items():
-                    self._refuse(candidate, _COLUMNS.get(name, name), messages[0])
-                    break
+            plan = self._plan(candidate)
+            if candidate.troubles:
+                self._refuse(candidate, *candidate.troubles)
+            else:
+                plans.append(plan)
         return self._drop_known(plans)
 
-    def _refuse(self, candidate: Candidate, name: str, problem: str, fix: str = "") -> None:
-        self._report.refuse(Problem(candidate.row, name, problem, fix))
+    def _refuse(self, candidate: Candidate, *troubles: TroubleError) -> None:
+        self._report.refuse(
+            *(Problem(candidate.row, each.field, each.problem, each.fix) for each in troubles)
+        )
 
     def _plan(self, candidate: Candidate) -> Plan:
-        role, scopes, codes = self._grant(candidate)
+        """Return the key that a candidate would be; what is against it is noted there."""
+        role, scopes, codes = _noting(candidate, self._grant) or (None, [], frozenset())
         key = APIKey(
             organization=self._organization,
-            owner=self._owner(candidate),
+            owner=_noting(candidate, self._owner),
             creator=self._actor if isinstance(self._actor, User) else None,
-            workspace=self._workspace_named(candidate.workspace),
+            workspace=_noting(candidate, self._workspace_of) or self._workspace,
             name=candidate.name,
             slug=candidate.slug or short_name_for(candidate.name),
             description=candidate.description,
@@ -138,27 +134,29 @@ class Checker:
             external_user=candidate.external_user,
             created_at=candidate.created_at or self._now,
         )
-        _name(key, candidate)
-        _validate(key, _UNCHECKED)
+        _noting(candidate, _identify, key)
+        _noting(candidate, _recognise, key)
+        _noting(candidate, _validate, key, _UNCHECKED)
         if key.expires_at and key.not_before and key.expires_at <= key.not_before:
-            raise TroubleError(
-                "expires_at",
-                _("The key would expire before it becomes valid."),
-                _("Choose a later end."),
-            )
-        planned = [self._planner.plan(given) for given in candidate.secrets]
+            problem = _("The key would expire before it becomes valid.")
+            candidate.troubles.append(TroubleError("expires_at", problem, _("Choose a later end.")))
+        planned = [
+            each
+            for given in candidate.secrets
+            if (each := candidate.troubles.reading(self._planner.plan, given))
+        ]
         for each in planned:
-            _validate(each.row, ["key"])
+            _noting(candidate, _validate, each.row, ["key"])
         totals = KeyUsage(limit=key.limit, **self._totals(candidate))
-        _validate(totals, ["key"])
+        _noting(candidate, _validate, totals, ["key"])
         return Plan(
             candidate=candidate,
             key=key,
             secrets=planned,
             scopes=scopes,
             codes=codes,
-            allowed_ips=build_allowed_ips(key, candidate.networks),
-            rate_limits=build_rate_limits(key, candidate.rate_limits),
+            allowed_ips=_noting(candidate, _allowed_ips, key) or [],
+            rate_limits=_noting(candidate, _rate_limits, key) or [],
             totals=totals,
             has_own_slug=bool(candidate.slug),
         )
@@ -199,10 +197,11 @@ class Checker:
             self._owners[person] = choose_owner(self._actor, self._organization, person)
         return self._owners[person]
 
-    def _workspace_named(self, name: str | None) -> Workspace:
-        if name is None:
+    def _workspace_of(self, candidate: Candidate) -> Workspace:
+        if candidate.workspace is None:
             return self._workspace
-        return _found(self._workspaces, name, "workspace", _("There is no such workspace here."))
+        missing = _("There is no such workspace here.")
+        return _found(self._workspaces, candidate.workspace, "workspace", missing)
 
     def _totals(self, candidate: Candidate) -> dict[str, Any]:
         totals = dict(candidate.totals)
@@ -231,10 +230,12 @@ class Checker:
             elif holders:
                 # Whose it is concerns nobody.
                 problem = _("This key cannot be imported.")
-                self._refuse(plan.candidate, "secret", problem, _("Issue a new key instead."))
+                fix = _("Issue a new key instead.")
+                self._refuse(plan.candidate, TroubleError("secret", problem, fix))
             elif not self._is_first(names):
                 problem = _("Another row of this file has the same secret.")
-                self._refuse(plan.candidate, "secret", problem, _("Leave one of them out."))
+                fix = _("Leave one of them out.")
+                self._refuse(plan.candidate, TroubleError("secret", problem, fix))
             elif self._settle_slug(plan, slugs):
                 self._settle_shapes(plan)
                 self._report.show(_sample(plan))
@@ -261,7 +262,8 @@ class Checker:
         if key.slug in taken or hash(key.slug) in self._seen.slugs:
             if plan.has_own_slug:
                 problem = _("This organization has a key of that short name.")
-                self._refuse(plan.candidate, "short_name", problem, _("Choose another."))
+                trouble = TroubleError("short_name", problem, _("Choose another."))
+                self._refuse(plan.candidate, trouble)
                 return False
             key.slug = short_name_for(key.name, is_spare=True)
         self._seen.slugs.add(hash(key.slug))
@@ -273,20 +275,51 @@ class Checker:
                 self.shapes.settle(each.shape)
 
 
-def _name(key: APIKey, candidate: Candidate) -> None:
-    if candidate.identifier is not None:
-        if not (len(candidate.identifier) <= 24 and candidate.identifier.isalnum()):
-            raise TroubleError(
-                "identifier", _("This is no identifier."), _("Leave the column out.")
-            )
-        key.identifier = candidate.identifier
-    if candidate.hash is not None:
-        if len(candidate.hash) != 64 or candidate.hash.strip(secrets.HEXADECIMAL):
-            raise TroubleError("hash", _("This is no hash."), _("Leave the column out."))
-        key.hash = candidate.hash
+def _noting(candidate: Candidate, read: Callable[..., Found], *args: Any) -> Found | None:
+    """Return what `read` returns of a candidate; None where it objects, which is noted there."""
+    troubles = candidate.troubles
+    try:
+        return read(candidate, *args)
+    except TroubleError as trouble:
+        troubles.append(trouble)
+    except PermissionDenied as error:
+        troubles.append(TroubleError("", str(error), ""))
+    except ValidationError as error:
+        told = {trouble.field for trouble in troubles}
+        named = {_COLUMNS.get(name, name): each[0] for name, each in _messages(error).items()}
+        # A limit is one of the key and of its use.
+        troubles += [
+            TroubleError(name, text, "") for name, text in named.items() if name not in told
+        ]
+    return None
 
 
-def _validate(row: Any, exclude: list[str]) -> None:
+def _identify(candidate: Candidate, key: APIKey) -> None:
+    if candidate.identifier is None:
+        return
+    if not (len(candidate.identifier) <= 24 and candidate.identifier.isalnum()):
+        problem = _("This is no identifier.")
+        raise TroubleError("identifier", problem, _("Leave the column out."))
+    key.identifier = candidate.identifier
+
+
+def _recognise(candidate: Candidate, key: APIKey) -> None:
+    if candidate.hash is None:
+        return
+    if len(candidate.hash) != 64 or candidate.hash.strip(secrets.HEXADECIMAL):
+        raise TroubleError("hash", _("This is no hash."), _("Leave the column out."))
+    key.hash = candidate.hash
+
+
+def _allowed_ips(candidate: Candidate, key: APIKey) -> list[AllowedIP]:
+    return build_allowed_ips(key, candidate.networks)
+
+
+def _rate_limits(candidate: Candidate, key: APIKey) -> list[RateLimit]:
+    return build_rate_limits(key, candidate.rate_limits)
+
+
+def _validate(candidate: Candidate, row: Any, exclude: list[str]) -> None:
     refuse_unstorable(row)
     row.clean_fields(exclude=exclude)
 

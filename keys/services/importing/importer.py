@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from keys import policy
 from keys.models import APIKey, Organization, User
-from keys.moves.candidates import Candidate, Problem, TroubleError
+from keys.moves.candidates import Candidate, Problem
 from keys.moves.columns import Columns
 from keys.moves.parsing import parse
 from keys.moves.reading import read
@@ -201,10 +201,7 @@ class _Run:
                 self._report.refuse(row)
                 continue
             number, record = row
-            try:
-                yield parse(number, record, self._columns, self._options.file_format)
-            except TroubleError as trouble:
-                self._report.refuse(Problem(number, trouble.field, trouble.problem, trouble.fix))
+            yield parse(number, record, self._columns, self._options.file_format)
 
     def _hashed(self) -> Iterator[bytes]:
         whole = hashlib.sha256()

@@ -9,6 +9,8 @@ from keys.moves.columns import Format
 
 # More problems than this are counted, not listed.
 MOST_PROBLEMS = 1000
+# Nor are more of one row: whoever mended these sees the others.
+MOST_OF_ROW = 10
 SAMPLES = 20
 
 
@@ -50,6 +52,8 @@ class ImportReport:
     # What this organization has already.
     present: int = 0
     refused: int = 0
+    # Of the rows that are refused, the first problems, and how many there are.
+    found: int = 0
     problems: list[Problem] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     unread_columns: list[str] = field(default_factory=list)
@@ -64,13 +68,14 @@ class ImportReport:
     @property
     def unlisted(self) -> int:
         """How many problems are only counted."""
-        return self.refused - len(self.problems)
+        return self.found - len(self.problems)
 
-    def refuse(self, problem: Problem) -> None:
-        """Count a row that cannot be imported."""
+    def refuse(self, *problems: Problem) -> None:
+        """Count a row that cannot be imported, for these reasons."""
         self.refused += 1
-        if len(self.problems) < MOST_PROBLEMS:
-            self.problems.append(problem)
+        self.found += len(problems)
+        room = max(MOST_PROBLEMS - len(self.problems), 0)
+        self.problems += problems[: min(MOST_OF_ROW, room)]
 
     def show(self, sample: Sample) -> None:
         """Keep one of the first keys to show."""
