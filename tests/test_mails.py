@@ -186,6 +186,10 @@ class TestApproval:
         assert kinds(developer) == []
         services.deny_request(actor=admin, request=asked, note="Not now.")
         assert kinds(developer) == [Kind.APPROVAL]
+        assert Message.objects.get(person=developer).data == {
+            "organization": "Acme", "slug": "acme", "name": str(asked), "request": asked.pk,
+            "step": "denied", "actor": "admin@acme.example", "text": "Not now.",
+        }  # fmt: skip
         assert "Not now." in next(each.body for each in send_all() if "developer" in each.to[0])
 
     def test_whose_keys_a_new_rule_may_stop_hear_of_it(self, acme, owner, developer, viewer, key):
@@ -193,12 +197,19 @@ class TestApproval:
         services.update_policy(actor=owner, organization=acme, person_key_days=30)
         assert kinds(developer) == kinds(owner) == [Kind.POLICY]
         assert kinds(viewer) == []
+        assert Message.objects.filter(person=developer).get().data == {
+            "organization": "Acme", "slug": "acme", "name": "Acme", "actor": "owner@acme.example",
+        }  # fmt: skip
 
 
 class TestMembers:
     def test_a_new_member_is_told_in_which_role(self, quiet, acme, owner):
         person = join(acme, make_person("new@acme.example"), "readonly").user
         assert kinds(person) == [Kind.MEMBER]
+        assert Message.objects.get(person=person).data == {
+            "organization": "Acme", "slug": "acme", "name": "Acme", "role": "readonly",
+            "actor": "operator",
+        }  # fmt: skip
         assert "readonly" in send_all()[0].body
 
 

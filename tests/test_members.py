@@ -146,7 +146,7 @@ class TestKeysOfWhoIsGone:
         services.disable_key(actor=developer, key=read_only_key)
         services.leave_organization(actor=developer, organization=acme)
         event = acme.audit_events.get(action="apikey.disabled", object_id=str(key.pk))
-        assert event.changes["reason"] == "its owner left"
+        assert event.changes == {"disabled": [False, True], "reason": "its owner left"}
         assert acme.audit_events.filter(action="apikey.disabled").count() == 2
 
     def test_and_those_of_colleagues_go_on(self, acme, owner, developer, manage_key):

@@ -58,7 +58,8 @@ from tests.conftest import join, make_person
 #   k.demo       a key with all five scopes, whose owner is now in the role readonly
 #
 # Objects: own_key is the developer's, colleagues_key the admin's, shared_key acme's own
-# (k.mng), demoted_key is k.demo, other_* belong to the other organization.
+# (k.mng), demoted_key is k.demo, other_* belong to the other organization; other_shared_key is
+# its own.
 TABLE = """
 permission           object               owner admin dev viewer strngr staff root anon operat k.dev k.read k.mng k.upd k.cust k.othr k.gone k.demo
 view_organization    acme                 x     x     x   x      .      x     x    .    x      x     x      x     x     .      .      .      x
@@ -145,6 +146,7 @@ rotate_apikey        colleagues_key       .     x     .   .      .      .     x 
 rotate_apikey        shared_key           x     x     .   .      .      .     x    .    x      .     .      x     x     .      .      .      .
 rotate_apikey        demoted_key          .     .     .   .      .      .     x    .    x      .     .      .     .     .      .      .      .
 rotate_apikey        other_key            .     .     .   .      x      .     x    .    x      .     .      .     .     .      x      .      .
+rotate_apikey        other_shared_key     .     .     .   .      x      .     x    .    x      .     .      .     .     .      x      .      .
 assign_apikey        acme                 x     x     .   .      .      .     x    .    x      .     .      x     .     .      .      .      .
 assign_apikey        other                .     .     .   .      x      .     x    .    x      .     .      .     .     .      x      .      .
 verify_apikey        acme                 x     x     x   x      .      .     x    .    x      x     x      x     x     .      .      .      x
@@ -265,6 +267,7 @@ def cast(owner, admin, developer, viewer, stranger, staff, superuser, acme, othe
         "totals": keys["k.dev"].totals,
         "colleagues_totals": colleagues_key.totals,
     }
+    objects["other_shared_key"] = _issue(stranger, other, ["READ"], owner=None)
     objects["delivery"] = services.test_webhook(actor=owner, webhook=objects["webhook"])
     for name, key in (("leak", keys["k.dev"]), ("colleagues_leak", colleagues_key)):
         objects[name] = LeakReport.objects.create(

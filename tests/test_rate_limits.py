@@ -61,7 +61,7 @@ class TestOfKeys:
             give(developer, key, *entries)
         [problem] = problems.value.error_dict["rate_limits"]
         assert problem.params["index"] == index
-        assert problem.messages[0]
+        assert problem.messages == [problem.params["problem"]]
         assert limits_of(key) == []
 
 
@@ -90,6 +90,13 @@ class TestOfOrganizations:
                 actor=admin, organization=acme, rate_limits=[DAY], limiter_failure="perhaps"
             )
         assert not RateLimit.objects.exists()
+
+
+def test_its_own_are_asked_before_its_organizations(admin, acme, developer, key):
+    give(developer, key, DAY, MINUTE)
+    services.update_organization(actor=admin, organization=acme, rate_limits=[MINUTE])
+    bounds = [(rate.owner, rate.period) for rate in services.rates_of(key)]
+    assert bounds == [("key", "minute"), ("key", "day"), ("organization", "minute")]
 
 
 def test_a_key_does_not_change_its_own(developer, key):

@@ -321,7 +321,7 @@ class TestReplay:
 
 
 class TestWhoMay:
-    @pytest.mark.parametrize("name", ["developer", "viewer", "stranger", "staff"])
+    @pytest.mark.parametrize("name", ["staff", "developer", "viewer", "stranger"])
     def test_only_who_manages_changes_webhooks(self, request, hook, acme, name):
         person = request.getfixturevalue(name)
         delivery = services.test_webhook(actor=policy.OPERATOR, webhook=hook)
