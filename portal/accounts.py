@@ -4,18 +4,20 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.auth_backends import AuthenticationBackend
-from allauth.account.models import EmailAddress
 from allauth.core.internal import ratelimit
 from allauth.core.internal.ratelimit import RateLimitUsage, SingleRateLimitUsage
-from allauth.mfa.signals import authenticator_added, authenticator_removed
-from allauth.usersessions.models import UserSession
+from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
-from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from keys import networks, services
 from keys.views.invitations import invitation_of
+from portal.account_trail import note_failed_sign_in, way_in
 from portal.devices import known_device
+from portal.single_sign_on.provider import ID as SINGLE_SIGN_ON
+from portal.single_sign_on.provider import configured_app
 
 _APP = "allauth.account"
 
@@ -32,27 +34,8 @@ def _limits(request: HttpRequest, email: str) -> list[tuple[str, str]]:
     ]
 
 
-@receiver(authenticator_added)
-def _note_added(request: HttpRequest, user: Any, authenticator: Any, **more: Any) -> None:
-    services.note_account_event(
-        person=user, action="second_factor_added", kind=str(authenticator.type)
-    )
-    _end_other_sessions(request, user)
-
-
-@receiver(authenticator_removed)
-def _note_removed(request: HttpRequest, user: Any, authenticator: Any, **more: Any) -> None:
-    services.note_account_event(
-        person=user, action="second_factor_removed", kind=str(authenticator.type)
-    )
-    _end_other_sessions(request, user)
-
-
-def _end_other_sessions(request: HttpRequest, user: Any) -> None:
-    """End what is signed in by the means of before; a new password does so by itself."""
-    sessions = UserSession.objects.filter(user=user)
-    for session in sessions.exclude(session_key=request.session.session_key):
-        session.end()
+def _is_connected(person: Any) -> bool:
+    return SocialAccount.objects.filter(user=person, provider=SINGLE_SIGN_ON).exists()
 
 
 class SignInBackend(AuthenticationBackend):
@@ -96,10 +79,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Record the try, if it was at an account that there is."""
-        email = credentials.get("email", "")
-        address = EmailAddress.objects.filter(email__iexact=email).select_related("user").first()
-        if address is not None:
-            services.note_account_event(person=address.user, action="sign_in_failed")
+        note_failed_sign_in(credentials.get("email", ""))
 
     def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
         # A link that came by mail set a new password: whatever was guessed at is no more.
@@ -108,8 +88,23 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def post_login(self, request: HttpRequest, user: Any, **details: Any) -> HttpResponse:
         request.signed_in_as = details.get("email") or user.email  # type: ignore[attr-defined]
-        services.note_account_event(person=user, action="signed_in")
+        by = way_in((details.get("signal_kwargs") or {}).get("sociallogin"))
+        services.note_account_event(person=user, action="signed_in", **by)
         return super().post_login(request, user, **details)
+
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, str]]:
+        """Return how a person can confirm who they are: also where they signed in, if not here."""
+        methods = super().get_reauthentication_methods(user)
+        app = configured_app()
+        if app is not None and user.is_authenticated and _is_connected(user):
+            methods.append(
+                {
+                    "id": app.provider,
+                    "description": _("Use %(name)s") % {"name": app.name},
+                    "url": reverse("single_sign_on_confirm"),
+                }
+            )
+        return methods
 
     def get_client_ip(self, request: HttpRequest) -> str:
         address = networks.client_address(request.META, settings.TRUSTED_PROXIES)

@@ -114,6 +114,22 @@ def parse_networks(variable: str, default: Sequence[str] = ()) -> list[str]:
         raise ImproperlyConfigured(f"{variable}: {error.english}") from None
 
 
+def parse_issuer(variable: str, *, plain: bool) -> str:
+    """Return the address of an OpenID provider, or ""; without TLS only where `plain` says so."""
+    issuer = env.str(variable, default="").strip()
+    schemes = ("https://", "http://") if plain else ("https://",)
+    if issuer and not issuer.startswith(schemes):
+        raise ImproperlyConfigured(f"{variable} is the provider's address, https://….")
+    return issuer
+
+
+def require_all_or_none(*variables: str) -> None:
+    """Refuse settings of which some are made and others are forgotten."""
+    missing = [each for each in variables if not env.str(each, default="").strip()]
+    if missing and len(missing) < len(variables):
+        raise ImproperlyConfigured(f"Set {', '.join(missing)} too, or none of these.")
+
+
 def one_of(variable: str, choices: tuple[str, ...]) -> str:
     """Return a variable that is one of these, the first where it is not set."""
     choice = env.str(variable, default=choices[0])
@@ -163,7 +179,9 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
     "allauth.usersessions",
+    "portal.single_sign_on",
     "rest_framework",
     "django_filters",
     "drf_spectacular",
@@ -347,6 +365,23 @@ MFA_FORMS = {
     "reauthenticate": "portal.account_forms.SecondFactorAgainForm",
 }
 
+USERSESSIONS_ADAPTER = "portal.account_trail.UserSessionsAdapter"
+
+# Single sign-on with one OpenID Connect provider, where its issuer is named.
+OIDC_ISSUER = parse_issuer("OIDC_ISSUER", plain=not HTTPS)
+OIDC_CLIENT_ID = env.str("OIDC_CLIENT_ID", default="").strip()
+OIDC_CLIENT_SECRET = env.str("OIDC_CLIENT_SECRET", default="").strip()
+# What people call it.
+OIDC_NAME = env.str("OIDC_NAME", default="single sign-on").strip()
+# Whose addresses are let in by it; without any, all that it confirms.
+OIDC_EMAIL_DOMAINS = [each.lower() for each in env.list("OIDC_EMAIL_DOMAINS", default=[])]
+# Whether whom it knows, and nobody invited, gets an account; it belongs to no organization yet.
+OIDC_CREATES_ACCOUNTS = env.bool("OIDC_CREATES_ACCOUNTS", default=False)
+require_all_or_none("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET")
+SOCIALACCOUNT_ADAPTER = "portal.single_sign_on.accounts.SocialAccountAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 5
+
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
@@ -473,6 +508,7 @@ never_logged = [
     *(pepper.decode() for pepper in IMPORTED_PEPPERS.values()),
     str(DATABASES["default"].get("PASSWORD") or ""),
     str(EMAIL_CONFIG.get("EMAIL_HOST_PASSWORD") or ""),
+    OIDC_CLIENT_SECRET,
 ]
 LOGGING = {
     "version": 1,

@@ -1,5 +1,6 @@
 """Where each door is: staff, accounts, the API's dialects, the pages."""
 
+from allauth.urls import urlpatterns as account_urls
 from django.contrib.auth.decorators import login_not_required
 from django.templatetags.static import static
 from django.urls import include, path
@@ -15,12 +16,13 @@ favicon = login_not_required(RedirectView.as_view(url=lazy(static, str)("keys/ic
 
 staff_urls = staff.urls
 step_up.guard_changes(staff_urls[0])
+step_up.guard_accounts(account_urls)
 
 urlpatterns = [
     path("favicon.ico", favicon),
     path("admin/", staff_urls),
     path("status/", staff.admin_view(staff.status), name="status"),
-    path("accounts/", include("allauth.urls")),
+    path("accounts/", include(account_urls)),
     path("language/", login_not_required(set_language), name="set_language"),
     path("", include("keys.api.urls")),
     path("", include("keys.urls")),

@@ -245,3 +245,51 @@ class TestTrace:
         here.post(reverse("account_change_password"), typed)
         assert elsewhere.get(reverse("mfa_index")).status_code == 302
         assert "password" in mail.outbox[-1].subject.lower()
+        assert self.actions()[-1] == "user.password_set"
+
+    def test_so_does_one_set_by_a_link_of_a_mail(self, client, owner):
+        client.post(reverse("account_reset_password"), {"email": owner.email})
+        link = re.search(r"http://testserver(/\S+)", mail.outbox[-1].body)[1]
+        form = client.get(link, follow=True).redirect_chain[-1][0]
+        client.post(form, {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD})
+        assert self.actions() == ["user.password_reset"]
+        assert NEW_PASSWORD not in str(AuditEvent.objects.values_list("changes", flat=True))
+
+    def test_sessions_that_were_ended_elsewhere_are_counted(self, owner):
+        here, elsewhere = self.sign_in(owner), self.sign_in(owner)
+        here.post(reverse("usersessions_list"))
+        assert elsewhere.get(reverse("mfa_index")).status_code == 302
+        event = AuditEvent.objects.get(action="user.sessions_ended")
+        assert (event.actor_user_id, event.changes) == (owner.pk, {"sessions": 1})
+
+    def test_ending_none_is_nothing(self, owner):
+        self.sign_in(owner).post(reverse("usersessions_list"))
+        assert "user.sessions_ended" not in self.actions()
+
+    def test_addresses_that_come_and_go(self, owner):
+        here, path = self.sign_in(owner), reverse("account_email")
+        here.post(path, {"action_add": "", "email": "second@acme.example"})
+        here.post(re.search(r"http://testserver(/\S+)", mail.outbox[-1].body)[1])
+        here.post(path, {"action_primary": "", "email": "second@acme.example"})
+        here.post(path, {"action_remove": "", "email": owner.email})
+        told = [f"user.email_{step}" for step in ("added", "confirmed", "changed", "removed")]
+        assert self.actions()[1:] == told
+        changed = AuditEvent.objects.get(action="user.email_changed")
+        assert changed.changes == {"email": [owner.email, "second@acme.example"]}
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_second_factor_that_is_given_up_and_codes_made_anew(self, owner):
+        here = self.sign_in(owner)
+        here.post(reverse("account_reauthenticate"), {"password": PASSWORD})
+        TOTP.activate(owner, generate_totp_secret())
+        here.post(reverse("mfa_generate_recovery_codes"))
+        here.post(reverse("mfa_deactivate_totp"))
+        told = self.actions()[1:]
+        assert told[0] == "user.recovery_codes_made"
+        assert set(told[1:]) == {"user.second_factor_removed"}
+
+    def test_an_account_that_somebody_opened(self, client, db, settings):
+        settings.ACCOUNT_OPEN_SIGNUP = True
+        typed = {"email": "new@acme.example", "password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
+        client.post(reverse("account_signup"), typed)
+        assert self.actions() == ["user.signed_up"]

@@ -46,6 +46,11 @@ def test_a_file_may_hold_a_secret(tmp_path):
         ({**GOOD, "KEY_PEPPERS": "x" * 40}, "KEY_PEPPERS is a list"),
         ({**GOOD, "KEY_PEPPERS": "1:short"}, "fewer than 32"),
         ({**GOOD, "TRUSTED_PROXIES": "10.1.2.3/8"}, "TRUSTED_PROXIES"),
+        (
+            {**GOOD, "OIDC_ISSUER": "https://id.example.com"},
+            "Set OIDC_CLIENT_ID, OIDC_CLIENT_SECRET",
+        ),
+        ({**GOOD, "OIDC_ISSUER": "http://id.example.com"}, "OIDC_ISSUER"),
     ],
 )
 def test_nonsense_fails_at_start(environment, told):

@@ -47,6 +47,13 @@ def late(client, owner, acme):
     return client
 
 
+def test_a_clock_that_is_put_back_makes_no_sign_in_recent(client, owner, acme):
+    client.force_login(owner)
+    grow_old(client, -3600)
+    page = client.get(reverse("keys:create", args=[acme.slug]))
+    assert page["Location"].startswith(ASKS)
+
+
 def confirm(client, asked, password=PASSWORD, **more):
     return client.post(asked["Location"], {"password": password}, **more)
 
@@ -75,6 +82,15 @@ def test_a_form_on_a_page_to_look_at_is_not_carried_out(late, target, name):  # 
 def test_the_tables_name_routes_that_there_are():
     assert (BEFORE_SHOWN, WHEN_SENT, PREVIEWED) == (FORMS, SENDINGS, SUMMARIES)
     assert {f"keys:{name}" for name in FORMS | SENDINGS} <= PLACES.keys()
+
+
+def test_an_address_that_would_open_the_account_is_not_added(late, owner):
+    typed = {"action_add": "", "email": "thief@evil.example"}
+    asked = late.post(reverse("account_email"), typed)
+    assert asked["Location"].startswith(ASKS)
+    assert "thief" not in str(dict(late.session))
+    assert late.get(reverse("account_email")).status_code == 200
+    assert not owner.emailaddress_set.filter(email="thief@evil.example").exists()
 
 
 def test_who_signed_in_lately_is_not_asked(client, owner, acme):

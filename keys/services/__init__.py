@@ -28,6 +28,7 @@ from keys.services.importing import ImportOptions, ImportReport, import_keys
 from keys.services.invitations import (
     accept_invitation,
     find_invitation,
+    find_invitation_for,
     has_address,
     invite,
     reason_against_invitation,
@@ -132,6 +133,7 @@ __all__ = [
     "exchange_request_token",
     "explain_secret",
     "find_invitation",
+    "find_invitation_for",
     "find_secret",
     "hand_in_secret",
     "has_address",

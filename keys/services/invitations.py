@@ -105,6 +105,17 @@ def find_invitation(*, token: str) -> Invitation | None:
     return found.filter(token_digest=secrets.digest_link_token(token)).first()
 
 
+def find_invitation_for(*, email: str) -> Invitation | None:
+    """Return the newest invitation of who reads the mail of this address that can be accepted.
+
+    Ask for an address only of which that is proved.
+    """
+    found = Invitation.objects.open_at(timezone.now()).filter(email__iexact=email)
+    rows_of = found.select_related("organization", "role", "invited_by", "invited_by_key")
+    acceptable = (each for each in rows_of.order_by("-pk") if not reason_against_invitation(each))
+    return next(acceptable, None)
+
+
 def accept_invitation(*, actor: User, invitation: Invitation) -> Membership:
     """Become a member, as an invitation says.
 

@@ -29,21 +29,28 @@ def invitation_of(request: HttpRequest) -> Invitation | None:
     return found.filter(token_digest=digest).first()
 
 
+def remember_invitation(request: HttpRequest, invitation: Invitation) -> None:
+    """Keep in the session which invitation this browser may accept.
+
+    Kept is the digest of the link's token, so that neither the session nor a later page's address
+    can be used in its stead, and a link that was replaced is dead where it was followed before.
+    """
+    request.session[_SESSION_KEY] = invitation.token_digest
+
+
 @never_cache
 @login_not_required
 @require_http_methods(["GET", "HEAD"])
 def invitation_link(request: HttpRequest, token: str) -> HttpResponse:
     """Remember whose link was followed, and go to where the address holds no token.
 
-    Kept is the digest of the token, so that neither the session nor a later page's address can
-    be used in its stead, and a link that was replaced is dead where it was followed before, too.
     Nothing is accepted: mail scanners follow links too.
     """
     invitation = services.find_invitation(token=token)
     if invitation is None:
         request.session.pop(_SESSION_KEY, None)
     else:
-        request.session[_SESSION_KEY] = invitation.token_digest
+        remember_invitation(request, invitation)
     return redirect("keys:invitation")
 
 

@@ -67,6 +67,22 @@ PREVIEWED = frozenset({"create", "edit", "policy"})
 # Routes whose form holds a whole file: no session keeps that meanwhile.
 SENT_AGAIN = frozenset({"import"})
 
+# Pages of accounts by which a session that somebody took would become theirs for good; of the
+# latter, those whose page is for looking too. What is typed there waits in no session.
+OF_ACCOUNTS = frozenset(
+    {
+        "account_set_password",
+        "mfa_activate_totp",
+        "mfa_add_webauthn",
+        "mfa_deactivate_totp",
+        "mfa_download_recovery_codes",
+        "mfa_generate_recovery_codes",
+        "mfa_remove_webauthn",
+        "mfa_view_recovery_codes",
+    }
+)
+OF_ACCOUNTS_WHEN_SENT = frozenset({"account_email", "socialaccount_connections"})
+
 _COMING_AND_GOING = frozenset({"login", "logout"})
 
 # What a form that waits need not keep of its request.
@@ -84,6 +100,20 @@ def guard(patterns: Sequence[URLPattern | URLResolver]) -> None:
                 when_sent=pattern.name in WHEN_SENT,
                 has_preview=pattern.name in PREVIEWED,
                 waits=pattern.name not in SENT_AGAIN,
+            )
+
+
+def guard_accounts(patterns: Sequence[URLPattern | URLResolver]) -> None:
+    """Let the account pages of these patterns ask again where the tables above say so.
+
+    django-allauth asks by itself only who has a password or a second factor of their own.
+    """
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            guard_accounts(pattern.url_patterns)
+        elif pattern.name in OF_ACCOUNTS | OF_ACCOUNTS_WHEN_SENT:
+            pattern.callback = requires_recent_sign_in(
+                pattern.callback, when_sent=pattern.name in OF_ACCOUNTS_WHEN_SENT, waits=False
             )
 
 
@@ -129,12 +159,12 @@ def requires_recent_sign_in(
 def signed_in_lately(request: HttpRequest) -> bool:
     """Say whether the person told who they are within REAUTHENTICATION_SECONDS.
 
-    By signing in or by confirming it since. Nobody is asked who could not answer: somebody
-    without a password and a second factor, who signs in elsewhere.
+    By signing in or by confirming it since. Nobody is asked who could not answer.
     """
     records = get_authentication_records(request, request.user)
     latest = max((each["at"] for each in records), default=0)
-    if time.time() - latest < app_settings.REAUTHENTICATION_TIMEOUT:
+    # What is told to be yet to come was before the clock was put back: nobody knows how long ago.
+    if abs(time.time() - latest) < app_settings.REAUTHENTICATION_TIMEOUT:
         return True
     return not get_adapter().get_reauthentication_methods(request.user)
 

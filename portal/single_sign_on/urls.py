@@ -1,0 +1,11 @@
+"""Where people leave for the provider, and where it sends them back to."""
+
+from django.urls import path
+
+from portal.single_sign_on import views
+
+urlpatterns = [
+    path("sso/login/", views.login, name="single_sign_on_login"),
+    path("sso/callback/", views.callback, name="single_sign_on_callback"),
+    path("sso/confirm/", views.confirm, name="single_sign_on_confirm"),
+]
