@@ -4,6 +4,7 @@ Each is written once, by the ORM, and then runs on the driver's own cursor: that
 cheaper than a queryset, and asks the same on every database.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -181,24 +182,47 @@ class _Statement:
 
     def is_any(self, values: Sequence[Any]) -> bool:
         """Say whether there is a row, by a query that has no other parameters."""
-        return self._execute(list(values)) is not None
+        return self._execute(values) is not None
 
-    def _execute(self, params: list[Any]) -> Any:
-        connection: Any = connections[DEFAULT_DB_ALIAS]
-        if connection.in_atomic_block or connection.queries_logged:
+    def _execute(self, params: Sequence[Any]) -> Any:
+        thread = _thread
+        connection = thread.connection
+        if connection.in_atomic_block or connection.force_debug_cursor:
             with connection.cursor() as cursor:
                 cursor.execute(self._sql, params)
                 return cursor.fetchone()
         errors = connection.Database
         if connection.connection is not None:
             try:
-                return connection.connection.execute(self._text, params).fetchone()
+                return thread.ask(self._text, params)
             except (errors.OperationalError, errors.InterfaceError):
                 # The server ended an idle connection, or is another one since a failover.
                 connection.close()
         connection.ensure_connection()
         with connection.wrap_database_errors:
-            return connection.connection.execute(self._text, params).fetchone()
+            return thread.ask(self._text, params)
+
+
+class _Thread(threading.local):
+    """The connection of a thread and a cursor on it: to look for them costs as much as to ask."""
+
+    def __init__(self) -> None:
+        self.connection: Any = connections[DEFAULT_DB_ALIAS]
+        self._driver: Any = None
+        self._cursor: Any = None
+
+    def ask(self, text: str, params: Sequence[Any]) -> Any:
+        """Return the first row that is found over the open connection, or None."""
+        driver = self.connection.connection
+        if driver is not self._driver:
+            self._driver, self._cursor = driver, driver.cursor()
+        self._cursor.execute(text, params)
+        # All of them: as long as there are rows to fetch, SQLite stays at what was true before.
+        rows = self._cursor.fetchall()
+        return rows[0] if rows else None
+
+
+_thread = _Thread()
 
 
 def _marks(field_name: str, count: int) -> list[Any]:

@@ -153,7 +153,7 @@ def _load(digest: bytes, digests: list[str]) -> Entry | None:
 
 
 def _digests(presented: str) -> list[str]:
-    return list(secrets.digests(presented, settings.KEY_PEPPERS))
+    return [secrets.digest(presented, pepper) for pepper in settings.KEY_PEPPERS.values()]
 
 
 @receiver(setting_changed, dispatch_uid="snapshots")
