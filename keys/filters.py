@@ -6,6 +6,7 @@ at all is the policy's question: the queryset comes narrowed already.
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 
 import django_filters
 from django.core.exceptions import ValidationError
@@ -17,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from keys import hygiene, policy, search, secrets
 from keys.hygiene import is_confined
 from keys.models import APIKey, Role, Scope, Workspace
-from keys.models.keys import Dialect, Status, ends_soon
+from keys.models.keys import Dialect, Status, ends_by, ends_soon
 from keys.orderings import DEFAULT_ORDERING, ORDERINGS, Ordering
 from keys.search import Sign
 
@@ -78,7 +79,20 @@ class KeyFilter(django_filters.FilterSet):
         """The order asked for; the newest first when none is, or none that exists."""
         # `errors` validates, so that cleaned_data is there.
         chosen = "" if self.errors.get("ordering") else self.form.cleaned_data.get("ordering")
-        return ORDERINGS[chosen or DEFAULT_ORDERING]
+        ordering = ORDERINGS[chosen or DEFAULT_ORDERING]
+        ends = self._ends_asked_for(timezone.now())
+        if ends is None or not ordering.is_of_number or not self.has_many:
+            return ordering
+        # Keys end long after they are issued: the newest and the oldest are others.
+        return ordering.apart() if search.ends_of_few(self.queryset, ends) else ordering
+
+    def _ends_asked_for(self, now: datetime) -> Q | None:
+        """Return which ends a filter asks for that lets few keys through, or None."""
+        asked = self.form.cleaned_data
+        if asked.get("status") == Status.EXPIRED:
+            return ends_by(now)
+        is_expiring = asked.get("expiring") or asked.get("hygiene") == "expiring"
+        return ends_soon(now) if is_expiring else None
 
     @cached_property
     def has_many(self) -> bool:

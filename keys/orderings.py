@@ -5,7 +5,7 @@ Pages begin after a key, not at a number: the last of very many costs what the f
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from django.db.models import (
@@ -60,6 +60,18 @@ class Ordering:
     descending: bool = False
     # Whether the position is of the key's usage, which has an index of its own.
     is_of_usage: bool = False
+
+    @property
+    def is_of_number(self) -> bool:
+        """Whether keys come as they were numbered, along which all of their indexes go."""
+        return self.position() == F("pk")
+
+    def apart(self) -> "Ordering":
+        """Return the same order for rows that are to be found first and sorted then.
+
+        Databases rather walk along an order, expecting what is asked for everywhere.
+        """
+        return replace(self, position=lambda: self.position() + Value(0))
 
     def sort(self, rows: QuerySet, *, backwards: bool = False) -> QuerySet:
         """Return the rows with `position`, in this order or in its reverse."""
@@ -159,10 +171,17 @@ def take_rows(
     `among` is the list before it was narrowed, where it was. Rows are sorted as numbers alone:
     databases sort whole rows far slower.
     """
-    if ordering.is_of_usage and search.has_many(rows if among is None else among):
+    are_many = not ordering.is_of_number and search.has_many(rows if among is None else among)
+    few = search.numbers_of_few(rows) if are_many and among is not None else None
+    if few is not None:
+        # To meet few on the way along an order of very many is to read nearly all.
+        walked: QuerySet = ordering.sort(
+            rows.model._default_manager.filter(pk__in=few), backwards=backwards
+        )
+    elif ordering.is_of_usage and are_many:
         # Read in the order of the usage's own index, which a join would not keep to.
         used = KeyUsage.objects.filter(Exists(rows.order_by().filter(pk=OuterRef("pk"))))
-        walked: QuerySet = ordering.sort_usage(used, backwards=backwards)
+        walked = ordering.sort_usage(used, backwards=backwards)
     else:
         walked = ordering.sort(rows, backwards=backwards)
     if place:

@@ -18,6 +18,10 @@ from keys.models.keys import is_spent
 
 # So many are looked up by their numbers.
 _MOST = 10_000
+# Of so many that are found by their end, the first are sorted out sooner than met on the way.
+_MOST_ENDS = 30_000
+# So many are sorted at once.
+_FEW = 1_000
 # Of a person's name; each is a condition of the query.
 _MAX_WORDS = 5
 
@@ -47,6 +51,16 @@ def narrow(keys: QuerySet[APIKey], signs: Iterable[Sign], *, are_many: bool) -> 
 def has_many(keys: QuerySet) -> bool:
     """Say whether these are more keys than anybody would notice being read. One query."""
     return keys.order_by()[FEW_KEYS : FEW_KEYS + 1].exists()
+
+
+def numbers_of_few(keys: QuerySet) -> list[int] | None:
+    """Return the numbers of these keys if they are few, in no order; else None. One query."""
+    return _numbers(keys, most=_FEW)
+
+
+def ends_of_few(keys: QuerySet[APIKey], ends: Q) -> bool:
+    """Say whether so few keys end then that they are better found by their end. One query."""
+    return not keys.filter(ends).order_by()[_MOST_ENDS : _MOST_ENDS + 1].exists()
 
 
 def by_name(text: str) -> Sign:
@@ -128,9 +142,9 @@ def _few(keys: QuerySet[APIKey], signs: Iterable[Sign]) -> list[int] | None:
     return sorted(found) if len(found) <= _MOST else None
 
 
-def _numbers(rows: QuerySet) -> list[int] | None:
-    found = list(rows.order_by().values_list("pk", flat=True)[: _MOST + 1])
-    return found if len(found) <= _MOST else None
+def _numbers(rows: QuerySet, *, most: int = _MOST) -> list[int] | None:
+    found = list(rows.order_by().values_list("pk", flat=True)[: most + 1])
+    return found if len(found) <= most else None
 
 
 def _keys_of(people: QuerySet[User], keys: QuerySet[APIKey]) -> list[int] | None:

@@ -253,3 +253,51 @@ def test_very_many_keys_come_in_the_order_of_their_use_as_few_do(
         assert following.keys != many.keys
         assert take_page(keys, ORDERINGS[name], size=1, before=following.before) == many
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize("few", [1_000, 0])
+@pytest.mark.parametrize("name", ORDERINGS)
+def test_some_among_very_many_keys_come_in_each_order_as_among_few(
+    name, few, acme, issue, monkeypatch
+):
+    """Few are sorted at once, more are met on the way along the order: the same pages."""
+    for number in range(6):
+        key = issue(f"{'aB'[number % 2]}{number}", disabled=number % 3 > 0)
+        KeyUsage.objects.filter(key=key).update(last_used_at=timezone.now())
+    everything, ordering = acme.api_keys.all(), ORDERINGS[name]
+    disabled = everything.with_status(Status.DISABLED, timezone.now())
+    monkeypatch.setattr("keys.search.FEW_KEYS", 0)
+    monkeypatch.setattr("keys.search._FEW", few)
+    first = take_page(disabled, ordering, size=3, among=everything)
+    second = take_page(disabled, ordering, size=3, after=first.after, among=everything)
+    assert first.keys + second.keys == list(ordering.sort(disabled))
+    assert take_page(disabled, ordering, size=3, before=second.before, among=everything) == first
+
+
+@pytest.mark.parametrize("most", [30_000, 0])
+@pytest.mark.parametrize("ordering", ["", "created_at", "name"])
+@pytest.mark.parametrize(
+    "asked", [{"status": "expired"}, {"expiring": "true"}, {"hygiene": "expiring"}]
+)
+def test_keys_found_by_their_end_among_very_many_come_as_they_should(
+    asked, ordering, most, owner, acme, rf, issue, monkeypatch
+):
+    days = -5 if "status" in asked else 5
+    for number in range(7):
+        key = issue(f"{'aB'[number % 2]}{number}")
+        if number % 3:
+            end = timezone.now() + timedelta(days=days, minutes=number)
+            APIKey.objects.filter(pk=key.pk).update(expires_at=end)
+    monkeypatch.setattr("keys.search.FEW_KEYS", 0)
+    monkeypatch.setattr("keys.search._MOST_ENDS", most)
+    request = rf.get("/")
+    request.user, request.organization = owner, acme
+    everything = APIKey.objects.all()
+    parameters = {**asked, "ordering": ordering}
+    filters = KeyListFilter(parameters, queryset=everything, request=request)
+    chosen = filters.chosen_ordering
+    first = take_page(filters.qs, chosen, size=2, among=everything)
+    second = take_page(filters.qs, chosen, size=2, after=first.after, among=everything)
+    wanted = list(ORDERINGS[ordering or "-created_at"].sort(filters.qs))
+    assert len(wanted) == 4
+    assert first.keys + second.keys == wanted

@@ -240,6 +240,7 @@ class APIKey(models.Model):
             models.Index(fields=["organization", "-id"], name="apikey_by_organization"),
             models.Index(fields=["organization", "owner", "-id"], name="apikey_by_owner"),
             models.Index(fields=["workspace", "-id"], name="apikey_by_workspace"),
+            models.Index(fields=["organization", "dialect", "-id"], name="apikey_by_dialect"),
             models.Index("organization", Lower("name"), "id", name="apikey_by_name"),
             models.Index("organization", END, "id", name="apikey_by_end"),
             # What there may be few of among very many.
