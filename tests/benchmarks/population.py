@@ -119,7 +119,9 @@ def _multiply(organization: Organization, keys: list[int], copies: int, *, busy:
     listed = APIKey.scopes.through
     multiply(listed, copies, {"apikey_id": "apikey_id + n"}, f"apikey_id {written}")
     multiply(ScopeUse, copies, of_key, f"key_id {written}")
-    multiply(AuditEvent, copies, {}, f"organization_id = {organization.pk}")
+    # As the release before wrote them: not chained, which numbers the events of the organization.
+    unchained = f"organization_id = {organization.pk} AND sequence IS NULL"
+    multiply(AuditEvent, copies, {}, unchained)
     multiply(
         UsageBucket,
         copies,
