@@ -16,7 +16,7 @@ HERE = ["127.0.0.0/8", "::1"]
 
 
 @contextmanager
-def receiver(answer):
+def receiver(answer, port=0):
     """A server on this machine that answers with what `answer(handler)` writes."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -28,7 +28,7 @@ def receiver(answer):
         def log_message(self, *args):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.seen = []
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

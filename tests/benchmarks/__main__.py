@@ -10,7 +10,7 @@ import django
 
 from tests.benchmarks.report import Report
 
-BENCHMARKS = ("importing", "pages", "verification")
+BENCHMARKS = ("faults", "importing", "pages", "verification")
 
 
 def main() -> None:
