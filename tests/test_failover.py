@@ -19,7 +19,7 @@ from tests.hosts import ACCEPTED, REFUSED, Host, serving, wait_until
 from tests.servers import ROOT, portal_settings
 
 pytestmark = [
-    pytest.mark.endurance,
+    pytest.mark.wide,
     pytest.mark.xdist_group("clusters"),
     pytest.mark.skipif(clusters.binaries() is None, reason="PostgreSQL's programs are not here."),
 ]
@@ -141,7 +141,7 @@ def test_no_acknowledged_write_is_lost_when_the_primary_dies(tmp_path):
             wait_until(lambda: len(client.acknowledged) > before, seconds=60)
             print(f"writing again {time.monotonic() - promoted_at:.1f} s after the promotion")  # noqa: T201
             wait_until(lambda: len(client.acknowledged) > before + 20, seconds=60)
-            wait_until(lambda: other.asks(seeded["judged"]) == ACCEPTED)
+            wait_until(lambda: other.asks(seeded["judged"]) == ACCEPTED, seconds=60)
             client.stop()
             assert other.asks(seeded["revoked"]) in REFUSED
             assert one.asks(seeded["revoked"]) in REFUSED
@@ -150,7 +150,7 @@ def test_no_acknowledged_write_is_lost_when_the_primary_dies(tmp_path):
             assert set(client.acknowledged) <= {pk for (pk,) in rows}
             # Each use that was answered is counted, also those of the time between.
             expected = client.verified
-            wait_until(lambda: uses(second, seeded["judged_id"]) >= expected)
+            wait_until(lambda: uses(second, seeded["judged_id"]) >= expected, seconds=60)
             assert uses(second, seeded["judged_id"]) <= expected + 5
 
 
