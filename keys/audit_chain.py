@@ -33,7 +33,8 @@ def append(event: AuditEvent) -> AuditEvent:
 
 def append_all(events: Sequence[AuditEvent]) -> None:
     """Write new events at the end of their chain, which is one."""
-    with transaction.atomic():
+    # Within the transaction of the change no savepoint: a change is never kept without its event.
+    with transaction.atomic(savepoint=False):
         head = lock_head(events[0].chain)
         for event, number in zip(events, _next_numbers(len(events)), strict=True):
             event.pk = number

@@ -1,5 +1,6 @@
 """API keys: the lineage, whatever becomes of its secrets."""
 
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -126,11 +127,22 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
         followed = Role.scopes.through.objects.filter(role=OuterRef("role"), scope__code=manage)
         return self.filter(~Exists(listed), ~Exists(followed))
 
-    def with_details(self) -> "APIKeyQuerySet":
-        """Load what a door shows of a key, in a constant number of queries."""
+    def with_details(self, *, known: Collection[str] = ()) -> "APIKeyQuerySet":
+        """Load what a door shows of a key, in a constant number of queries.
+
+        But no lists that are `known`, for which the caller uses know().
+        """
+        lists = ("scopes", "role__scopes", "allowed_ips", "rate_limits", "secrets")
         return self.select_related(
             "organization", "workspace", "owner", "creator", "role", "totals"
-        ).prefetch_related("scopes", "role__scopes", "allowed_ips", "rate_limits", "secrets")
+        ).prefetch_related(*(name for name in lists if name not in known))
+
+
+def know(key: "APIKey", name: str, rows: Iterable[models.Model]) -> None:
+    """Let a key have these rows in one of its lists, as if they had been prefetched."""
+    found = getattr(key, name).get_queryset()
+    found._result_cache, found._prefetch_done = list(rows), True
+    key.__dict__.setdefault("_prefetched_objects_cache", {})[name] = found
 
 
 class APIKey(models.Model):

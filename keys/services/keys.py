@@ -24,7 +24,7 @@ from keys.models import (
     User,
     Workspace,
 )
-from keys.models.keys import Dialect
+from keys.models.keys import Dialect, know
 from keys.policy import Actor
 from keys.roles import Permission
 from keys.services import audit, enforcing, grants, rows
@@ -121,19 +121,28 @@ def issue_key(
         **bounds,
     )
     scope_rows = _resolve_grant(actor, organization, role, scopes)
-    _validate(key, ["expires_at"])
+    _validate(key, ["expires_at"], drawn=() if slug else ["slug"])
     allowed_rows, rate_rows = build_allowed_ips(key, entries), build_rate_limits(key, rates)
     with transaction.atomic():
         _hold(key, {"workspace", "role"}, scope_rows)
         _save_new(key, slug or short_name_for(name))
         generations.note_key(key.pk)
         key.scopes.add(*scope_rows)
+        know(key, "scopes", scope_rows)
         AllowedIP.objects.bulk_create(allowed_rows)
         RateLimit.objects.bulk_create(rate_rows)
         grants.refuse_wider(actor, key, bounds.keys() | {"allowed_ips", "rate_limits"})
         enforcing.enforce(actor, key, approval=approval)
         KeyUsage.objects.create(key=key, limit=key.limit)
-        key = with_secret(key, add_secret(key))
+        secret_row, secret = add_secret(key)
+        key = with_secret(
+            key,
+            secret,
+            scopes=scope_rows,
+            allowed_ips=allowed_rows,
+            rate_limits=rate_rows,
+            secrets=[secret_row],
+        )
         audit.record(
             actor=actor,
             action="apikey.issued",
@@ -264,7 +273,7 @@ def _resolve_grant(
         )
     given = {scope.code for scope in role.scopes.all()} if role else codes
     grants.refuse_beyond(actor, organization, given)
-    return [available[code] for code in sorted(codes)]
+    return [scope for scope in available.values() if scope.code in codes]
 
 
 def _hold(key: APIKey, fields: Collection[str], scopes: Iterable[Scope]) -> None:
@@ -299,9 +308,13 @@ def _fill_in(inherited: Mapping[str, Any], **said: Any) -> dict[str, Any]:
     return {**said, **{field: inherited[field] for field in unsaid}}
 
 
-def _validate(key: APIKey, changed: Iterable[str]) -> None:
-    # The owner is the service's to choose, and checked there; what is drawn by lot is unique.
-    validate(key, exclude=["owner", "creator", "organization", "identifier", "hash"])
+def _validate(key: APIKey, changed: Iterable[str], *, drawn: Collection[str] = ()) -> None:
+    # The owner is the service's to choose, and checked there; `_hold` finds what is gone.
+    validate(
+        key,
+        exclude=["owner", "creator", "organization", "workspace", "role"],
+        drawn=["identifier", "hash", *drawn],
+    )
     if "expires_at" in changed:
         _refuse_past(key, timezone.now())
     if key.workspace.organization_id != key.organization_id:

@@ -1,15 +1,18 @@
 """The secrets of a key: give it a new one, and say when the old one ends."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Model
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from keys import secrets
 from keys.models import APIKey, KeySecret
+from keys.models.keys import know
 from keys.policy import Actor
 from keys.roles import Permission
 from keys.services import audit, grants
@@ -46,7 +49,7 @@ def rotate_key(
         grants.refuse_takeover(actor, key)
         old = key.current_secret
         _retire_secrets(key, now=now, at=now + overlap, quiet_hours=quiet_hours)
-        secret = add_secret(key)
+        _row, secret = add_secret(key)
         audit.record(
             actor=actor,
             action="apikey.rotated",
@@ -96,22 +99,27 @@ def retire_secret(*, actor: Actor, secret: KeySecret, quiet_hours: int | None = 
     return secret
 
 
-def add_secret(key: APIKey) -> str:
-    """Store a new secret of the key and return its text, which nothing else ever holds."""
+def add_secret(key: APIKey) -> tuple[KeySecret, str]:
+    """Store a new secret of the key; return its row, and its text, which nothing else holds."""
     secret = secrets.generate(key.dialect)
     pepper_id, pepper = secrets.current_pepper(settings.KEY_PEPPERS)
-    KeySecret.objects.create(
+    row = KeySecret.objects.create(
         key=key,
         digest=secrets.digest(secret, pepper),
         pepper_id=pepper_id,
         label=secrets.label(secret),
     )
-    return secret
+    return row, secret
 
 
-def with_secret(key: APIKey, secret: str) -> APIKey:
-    """Return the key freshly read, with the text of its new secret as `key.secret`."""
-    key = APIKey.objects.with_details().get(pk=key.pk)
+def with_secret(key: APIKey, secret: str, **lists: Iterable[Model]) -> APIKey:
+    """Return the key freshly read, with the text of its new secret as `key.secret`.
+
+    `lists` are those of its lists that the transaction just wrote, by name: they are not read.
+    """
+    key = APIKey.objects.with_details(known=lists).get(pk=key.pk)
+    for name, rows in lists.items():
+        know(key, name, rows)
     key.secret = secret
     return key
 

@@ -27,14 +27,19 @@ _FIELD_AT_FAULT = {
 }
 
 
-def validate(row: models.Model, *, exclude: Collection[str] = ()) -> None:
+def validate(
+    row: models.Model, *, exclude: Collection[str] = (), drawn: Collection[str] = ()
+) -> None:
     """Raise ValidationError by field unless the row can be written as it is.
 
-    Its code is `duplicate` where another row is in the way.
+    Its code is `duplicate` where another row is in the way. No look is taken at the fields to
+    `exclude`, nor for another row that has what was `drawn` by lot.
     """
     refuse_unstorable(row)
-    row.full_clean(exclude=exclude, validate_constraints=False)
+    row.full_clean(exclude=[*exclude, *drawn], validate_constraints=False)
     for constraint in _constraints_in_doubt(row):
+        if isinstance(constraint, models.UniqueConstraint) and set(constraint.fields) & set(drawn):
+            continue
         try:
             constraint.validate(type(row), row)
         except ValidationError as error:
