@@ -10,6 +10,7 @@ reaches no further than its organization, holds no more than what it was given,
 and when a person owns it, no more than that person holds there today.
 """
 
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from allauth.mfa.models import Authenticator
@@ -324,18 +325,25 @@ def _reach(
 def _reach_of_person(person: User, permission: Permission, model: type[Model], full: Reach) -> Q:
     if not person.is_active:
         return _NO_ROW
-    memberships = Membership.objects.filter(user=person)
+    sees_all = person.is_superuser or (person.is_staff and permission in STAFF_PERMISSIONS)
+    if sees_all and permission not in MEMBER_PERMISSIONS:
+        return _EVERY_ROW
+    return _reach_of_member(person.pk, permission, model, full)
+
+
+# A page asks for a dozen; none holds anything of the database.
+@lru_cache(maxsize=256)
+def _reach_of_member(person_id: int, permission: Permission, model: type[Model], full: Reach) -> Q:
+    memberships = Membership.objects.filter(user=person_id)
     if permission in MEMBER_PERMISSIONS:
         return _in_organizations(model, memberships)
-    if person.is_superuser or (person.is_staff and permission in STAFF_PERMISSIONS):
-        return _EVERY_ROW
     if permission in OWNER_PERMISSIONS:
         return _in_organizations(model, memberships.filter(is_owner=True))
     rule = _in_organizations(model, _granting(memberships, permission, full))
     if model in _OWNER:
         own = _in_organizations(model, _granting(memberships, permission, Reach.OWN))
         shared = _in_organizations(model, _granting(memberships, permission, Reach.SHARED))
-        rule |= own & Q(**{_OWNER[model]: person}) | shared & Q(**{_OWNER[model]: None})
+        rule |= own & Q(**{_OWNER[model]: person_id}) | shared & Q(**{_OWNER[model]: None})
     return rule
 
 

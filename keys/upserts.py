@@ -6,6 +6,7 @@ The names of tables and columns are the models'; nothing of what is written is i
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from django.db import connection, models
@@ -29,6 +30,8 @@ def upsert(
     The first `same` fields are those of a unique constraint. A change is the SQL of a new
     value, in which {old.requests} and {new.requests} stand for such values.
     """
+    if not rows:
+        return
     unique = ", ".join(column(model, name) for name in fields[:same])
     old, new = _Columns(model, table(model)), _Columns(model, "excluded")
     sets = ", ".join(
@@ -61,11 +64,13 @@ def rows_of(model: type[models.Model], fields: Sequence[str], name: str) -> str:
     return f"json_to_recordset(%s::json) AS {name}({', '.join(columns)})"
 
 
+@cache
 def table(model: type[models.Model]) -> str:
     """Return the quoted name of a model's table."""
     return connection.ops.quote_name(model._meta.db_table)
 
 
+@cache
 def column(model: type[models.Model], field: str) -> str:
     """Return the quoted name of a field's column."""
     return connection.ops.quote_name(_field(model, field).column)

@@ -1,5 +1,6 @@
 """Lists of a row's other rows, found with the row itself: one query instead of one for each."""
 
+from functools import cache
 from typing import Any
 
 from django.db.models import Case, Func, JSONField, OuterRef, QuerySet, Subquery, When
@@ -40,11 +41,17 @@ def with_lists(keys: QuerySet[APIKey]) -> QuerySet[APIKey]:
 
     `scope_codes`, `label` and `known_rate_limits` then need none of their own.
     """
+    keys = keys.select_related("owner", "role", "totals").prefetch_related("allowed_ips")
+    return keys.annotate(**_known())
+
+
+@cache
+def _known() -> dict[str, Any]:
     labels = KeySecret.objects.filter(key=OuterRef("pk")).order_by("-pk").values("label")
     own = Scope.objects.filter(api_keys=OuterRef("pk"))
     followed = Scope.objects.filter(roles=OuterRef("role"))
     limits = RateLimit.objects.filter(key=OuterRef("pk"))
-    known = {
+    return {
         "known_label": Subquery(labels[:1]),
         "known_scopes": Case(
             When(role=None, then=_listed(own, "id", "code")),
@@ -53,8 +60,6 @@ def with_lists(keys: QuerySet[APIKey]) -> QuerySet[APIKey]:
         ),
         "known_rate_limits": _listed(limits, "amount", "period"),
     }
-    keys = keys.select_related("owner", "role", "totals").prefetch_related("allowed_ips")
-    return keys.annotate(**known)
 
 
 def _listed(rows: QuerySet, *columns: str) -> Subquery:
