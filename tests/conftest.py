@@ -5,6 +5,7 @@
 `manage_key` is the organization's own.
 """
 
+import gc
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -53,6 +54,12 @@ def pytest_collection_modifyitems(items):
             continue
         if max(item.callspec.indices.values(), default=0) >= CASES_ALWAYS_RUN:
             item.add_marker(pytest.mark.wide)
+
+
+def pytest_collection_finish():
+    """Let the garbage collector pass over what stays until the end: modules and tests."""
+    gc.collect()
+    gc.freeze()
 
 
 PASSWORD = "correct horse battery staple"
