@@ -6,43 +6,46 @@ import django.db.models.functions.text
 import keys.models.fields
 from django.db import migrations, models
 
+from keys.schema import AddIndexMeanwhile
+
 
 class Migration(migrations.Migration):
+    atomic = False
 
     dependencies = [
         ('keys', '0002_rates_and_workers'),
     ]
 
     operations = [
-        migrations.AddIndex(
+        AddIndexMeanwhile(
             model_name='apikey',
             index=models.Index(models.F('organization'), django.db.models.functions.text.Lower('name'), models.F('id'), name='apikey_by_name'),
         ),
-        migrations.AddIndex(
+        AddIndexMeanwhile(
             model_name='apikey',
             index=models.Index(models.F('organization'), django.db.models.functions.comparison.Coalesce('expires_at', keys.models.fields.FixedMoment(datetime.datetime(9999, 1, 1, 0, 0, tzinfo=datetime.timezone.utc))), models.F('id'), name='apikey_by_end'),
         ),
-        migrations.AddIndex(
+        AddIndexMeanwhile(
             model_name='apikey',
             index=models.Index(condition=models.Q(('revoked_at', None)), fields=['organization', '-id'], name='apikey_live'),
         ),
-        migrations.AddIndex(
+        AddIndexMeanwhile(
             model_name='apikey',
             index=models.Index(condition=models.Q(('revoked_at__isnull', False)), fields=['organization', '-id'], name='apikey_revoked'),
         ),
-        migrations.AddIndex(
+        AddIndexMeanwhile(
             model_name='apikey',
             index=models.Index(condition=models.Q(('disabled', True), ('revoked_at', None)), fields=['organization', '-id'], name='apikey_disabled'),
         ),
-        migrations.AddIndex(
+        AddIndexMeanwhile(
             model_name='apikey',
             index=models.Index(condition=models.Q(('locked_at__isnull', False), ('revoked_at', None)), fields=['organization', '-id'], name='apikey_locked'),
         ),
-        migrations.AddIndex(
+        AddIndexMeanwhile(
             model_name='keyusage',
             index=models.Index(django.db.models.functions.comparison.Coalesce('last_used_at', keys.models.fields.FixedMoment(datetime.datetime(1970, 1, 1, 0, 0, tzinfo=datetime.timezone.utc))), models.F('key'), name='usage_by_last_use'),
         ),
-        migrations.AddIndex(
+        AddIndexMeanwhile(
             model_name='keyusage',
             index=models.Index(condition=models.Q(('last_used_at', None)), fields=['-key'], name='usage_none_yet'),
         ),

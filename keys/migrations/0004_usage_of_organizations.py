@@ -103,38 +103,6 @@ class Migration(migrations.Migration):
             name="limit",
             field=keys.models.fields.AmountField(blank=True, null=True),
         ),
-        migrations.AddIndex(
-            model_name="keyusage",
-            index=models.Index(
-                condition=models.Q(("period_cost__gte", models.F("limit"))),
-                fields=["-key"],
-                name="usage_spent",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="apikey",
-            index=models.Index(
-                condition=models.Q(("not_before__isnull", False), ("revoked_at", None)),
-                fields=["organization", "-id"],
-                name="apikey_pending",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="apikey",
-            index=models.Index(
-                condition=models.Q(("assign_server_ips", True), ("revoked_at", None)),
-                fields=["organization", "-id"],
-                name="apikey_of_servers",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="apikey",
-            index=models.Index(
-                condition=models.Q(("revoked_at", None), ("role__isnull", False)),
-                fields=["organization", "role", "-id"],
-                name="apikey_by_role",
-            ),
-        ),
         migrations.RunSQL(ADD_HOURS, migrations.RunSQL.noop),
         migrations.RunSQL(ADD_MINUTES, migrations.RunSQL.noop),
         migrations.RunSQL(COPY_LIMITS, migrations.RunSQL.noop),
