@@ -199,7 +199,8 @@ def _refuse_loneliness(organization: Organization) -> None:
 def _row_of(organization: Organization, wanted: Rules) -> OrganizationPolicy:
     """Return the rules as they are stored. Raises ValidationError by field."""
     row = OrganizationPolicy.objects.filter(organization=organization).first()
-    row = row or OrganizationPolicy(organization=organization)
+    # By its number: the organization shall not take what nobody stored for its policy.
+    row = row or OrganizationPolicy(organization_id=organization.pk)
     for name in rules.FIELDS:
         setattr(row, name, getattr(wanted, name))
     row.confined_scopes = list(wanted.confined_scopes)
