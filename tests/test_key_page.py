@@ -60,8 +60,10 @@ def test_every_tab_keeps_to_its_query_budget(
 ):
     client = sign_in(request.getfixturevalue(person))
     client.get(page_of(busy_key))
+    # One asks whether it is remembered already that staff looked.
+    most = 14 if person == "staff" else 13
     for tab in TABS:
-        with django_assert_max_num_queries(13, info=tab):
+        with django_assert_max_num_queries(most, info=tab):
             assert client.get(page_of(busy_key, tab)).status_code == 200, tab
 
 

@@ -44,6 +44,8 @@ class OrganizationRequest(PersonRequest):
 
     organization: Organization
     organizations: list[Organization]
+    # The one that the page is about, once it was found.
+    key: APIKey | None
 
 
 def in_organization(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -63,6 +65,7 @@ def in_organization(view: Callable[..., HttpResponse]) -> Callable[..., HttpResp
         request.organization = next(
             (each for each in request.organizations if each.slug == organization), None
         ) or get_object_or_404(visible, slug=organization)
+        request.key = None
         if request.session.get("organization") != organization:
             request.session["organization"] = organization
         if policy.lacks_second_factor(request.user, request.organization):
@@ -73,18 +76,17 @@ def in_organization(view: Callable[..., HttpResponse]) -> Callable[..., HttpResp
         except ObjectDoesNotExist:
             raise Http404 from None
         if request.method == "GET" and response.status_code == HTTPStatus.OK:
-            _note_look_of_staff(request, kwargs.get("identifier"))
+            _note_look_of_staff(request)
         return response
 
     return wrapper
 
 
-def _note_look_of_staff(request: OrganizationRequest, identifier: str | None) -> None:
+def _note_look_of_staff(request: OrganizationRequest) -> None:
     """Record that somebody looked at what is another organization's, as staff may."""
-    organization = request.organization
+    organization, key = request.organization, request.key
     if organization in request.organizations:
         return
-    key = visible_keys(request).filter(identifier=identifier).first() if identifier else None
     services.note_read(
         actor=request.user,
         obj=key or organization,
@@ -127,7 +129,9 @@ def visible_keys(request: OrganizationRequest) -> APIKeyQuerySet:
 
 
 def get_key(request: OrganizationRequest, identifier: str) -> APIKey:
-    return get_object_or_404(visible_keys(request).with_details(), identifier=identifier)
+    key = get_object_or_404(visible_keys(request).with_details(), identifier=identifier)
+    request.key = key
+    return key
 
 
 def url_of(request: OrganizationRequest, key: APIKey) -> str:

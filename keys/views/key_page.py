@@ -33,7 +33,7 @@ def load_key(request: OrganizationRequest, identifier: str, *parts: str) -> APIK
     keys = policy.with_permissions(request.user, keys, *_OFFERED)
     open_reports = LeakReport.objects.filter(key=OuterRef("pk"), settled_at=None)
     keys = keys.annotate(was_found=Exists(open_reports))
-    key = get_object_or_404(keys, identifier=identifier)
+    request.key = key = get_object_or_404(keys, identifier=identifier)
     # Its policy came along with this one.
     key.organization = request.organization
     held = "role__scopes" if key.role_id else "scopes"
