@@ -67,6 +67,7 @@ def test_it_says_how_to_sign_in_and_prints_a_key_that_works(var, client):
     password, key = printed_access(out)
     assert f"Sign in: http://127.0.0.1:8000/ as owner@acme.example / {password}\n" in out
     assert "for trying it out" in out
+    assert "PUBLIC_URL=http://127.0.0.1:8000 " in out
     assert User.objects.get(email=demo.OWNER).check_password(password)
     assert services.verify_key(secret=key, address=None).is_valid
     client.post("/accounts/login/", {"login": demo.OWNER, "password": password})
@@ -295,6 +296,8 @@ def test_from_an_empty_folder_it_serves_until_interrupted(tmp_path):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     printed = (tmp_path / "out").read_text()
+    # Links of mails lead to where it serves.
+    assert f"PUBLIC_URL=http://127.0.0.1:{port} " in printed
     assert f"Sign in: http://127.0.0.1:{port}/ as owner@acme.example / " in printed
     assert "Traceback" not in printed
     for name in ("secret_key", "key_peppers", "demo.json"):

@@ -53,6 +53,7 @@ class Command(BaseCommand):
         except DatabaseError as error:
             raise CommandError(f"The database refused: {' '.join(str(error).split())}") from None
         self._welcome(f"http://{HOST}:{port}/", access)
+        self._name_worker(port)
         if not options["no_serve"]:
             self.stdout.flush()
             _serve(port)
@@ -106,6 +107,14 @@ Delete {settings.VAR_DIR} to start afresh. The README says how to install for re
 """
         )
 
+    def _name_worker(self, port: int) -> None:
+        """Say how to start what sends mails and webhooks, with links that lead to this port."""
+        program = Path(settings.BASE_DIR) / "manage.py"
+        self.stdout.write(
+            "Mails and webhooks are sent by a worker; in another terminal:\n"
+            f"  PUBLIC_URL={_public_url(port)} {sys.executable} {program} work\n"
+        )
+
 
 def _migrate() -> None:
     call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
@@ -142,9 +151,13 @@ def _refuse_used_port(port: int) -> None:
             ) from None
 
 
+def _public_url(port: int) -> str:
+    return os.environ.get("PUBLIC_URL") or f"http://{HOST}:{port}"
+
+
 def _serve(port: int) -> None:
     """Become the server: Ctrl-C then reaches it as if it had been started by itself."""
-    os.environ.setdefault("PUBLIC_URL", f"http://{HOST}:{port}")
+    os.environ["PUBLIC_URL"] = _public_url(port)
     # Nothing is collected into it here, but a place that is missing is warned of.
     Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     module, _, name = settings.WSGI_APPLICATION.rpartition(".")
