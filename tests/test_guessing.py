@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
@@ -121,6 +122,39 @@ def test_a_success_does_not_make_room_for_more_guesses(owner, admin):
         try_once(Client(), owner.email, f"guess {number}", ATTACKER)
         assert is_signed_in(try_once(Client(), admin.email, PASSWORD, ATTACKER)) or number == 4
     assert TOO_MANY in try_once(Client(), owner.email, PASSWORD, ATTACKER).text
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """The passwords that are hashed, which takes most of the time of a failed sign-in."""
+    texts = []
+    encode = MD5PasswordHasher.encode
+
+    def remembering(hasher, password, salt):
+        texts.append(password)
+        return encode(hasher, password, salt)
+
+    monkeypatch.setattr(MD5PasswordHasher, "encode", remembering)
+    return texts
+
+
+def test_who_fails_waits_as_long_whether_there_is_such_an_account(owner, admin, viewer, hashed):
+    admin.set_unusable_password()
+    admin.save()
+    viewer.is_active = False
+    viewer.save()
+    for email in ("nobody@acme.example", owner.email, admin.email, viewer.email):
+        hashed.clear()
+        assert not is_signed_in(try_once(Client(), email, "a guess", ATTACKER))
+        assert len(hashed) == 1, email
+
+
+def test_who_guessed_too_often_costs_nothing_whether_there_is_such_an_account(owner, hashed):
+    for email in ("nobody@acme.example", owner.email):
+        hammer(email, 6)
+        hashed.clear()
+        assert TOO_MANY in try_once(Client(), email, "a guess", ATTACKER).text
+        assert hashed == []
 
 
 def test_the_cookie_is_signed_private_and_names_nobody(owner, client):
