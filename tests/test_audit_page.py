@@ -65,7 +65,7 @@ def test_import_and_leak_are_told_without_technical_words(acme):
     assert labels == ["File format", "Keys imported", "Fingerprint of the file (SHA-256)"]
     event = AuditEvent(action="leak.reported", object_type="leakreport")
     event.changes = {"done": "notify"}
-    assert list(map(str, audit.differences(event))) == ["Done at once: tell people"]
+    assert list(map(str, audit.differences(event))) == ["Done at once: People were told"]
     event = AuditEvent(action="apikey.disabled", object_type="apikey")
     event.changes = {"reason": "Not used for 90 days.", "idle_days": 90}
     told = list(map(str, audit.differences(event)))

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from keys.models import AuditEvent
-from keys.models.policies import LeakAction
+from keys.models.leaks import LeakOutcome
 from keys.templatetags.dates import exact
 
 register = template.Library()
@@ -215,7 +215,7 @@ _FILTER_LABELS = {
     "workspace": gettext_lazy("Workspace"),
 }
 # What values stand for where no field of a model says it.
-_MORE_CHOICES = {"done": LeakAction.choices}
+_MORE_CHOICES = {"done": LeakOutcome.choices}
 _MORE_MOMENTS = {"old_secret_works_until", "old_secret_signs_until"}
 _DAYS = {"rotation_days", "person_key_days", "shared_key_days", "idle_days"}
 _HOURS = {"quiet_hours"}
