@@ -89,6 +89,13 @@ def test_a_token_loses_what_its_key_loses(ci, exchange, owner):
     assert call(session.access_token).snapshot.scopes == {"READ"}
 
 
+def test_a_token_is_not_taken_for_the_secret_that_a_newer_pepper_wraps(ci, exchange, settings):
+    session = exchange(ci)
+    settings.KEY_PEPPERS = settings.KEY_PEPPERS | {2: b"a newer pepper of thirty-two bytes."}
+    assert call(session.access_token).is_valid
+    assert call(ci.secret).is_valid
+
+
 def disable(key):
     services.disable_key(actor=policy.OPERATOR, key=key)
 

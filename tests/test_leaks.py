@@ -46,7 +46,13 @@ class TestLookingUp:
         assert {each.person for each in told} == {owner, developer}
         assert all(each.next_at == each.created_at for each in told)
         event = AuditEvent.objects.get(action="leak.reported")
-        assert event.changes["source_url"] == "https://paste.example/x"
+        assert (event.actor_label, event.organization) == ("operator", acme)
+        assert event.changes == {
+            "key": "Backend",
+            "label": key.label,
+            "source_url": "https://paste.example/x",
+            "done": "notify",
+        }
         assert works(key.secret)
 
     def test_webhooks_hear_of_it(self, acme, owner, key):

@@ -487,6 +487,10 @@ class TestIdleKeys:
         services.enable_key(actor=developer, key=APIKey.objects.get(pk=key.pk))
         assert policies.disable_idle_keys() == 0
 
+    def test_a_key_that_ended_by_then_needs_no_disabling(self, developer, key):
+        services.update_key(actor=developer, key=key, expires_at=NOW + 30 * DAY)
+        assert policies.disable_idle_keys(now=NOW + 40 * DAY) == 0
+
     def test_elsewhere_keys_may_lie(self, strangers_key):
         self.let_lie(strangers_key, 400)
         assert policies.disable_idle_keys() == 0
