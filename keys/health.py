@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from keys import folding, metrics, rates
 from keys.hosts import this_host
-from keys.models import AuditHead, Message, WebhookDelivery, Worker
+from keys.models import AuditHead, Letter, Message, WebhookDelivery, Worker
 
 # Uses that wait longer than that to be counted say that nobody counts.
 _LONGEST_BACKLOG_SECONDS = 120.0
@@ -104,7 +104,8 @@ def _of_queues() -> Iterator[Metric]:
     queues = GaugeMetricFamily(
         "keyhaven_queue_messages", "Messages that wait to be sent.", labels=["queue"]
     )
-    queues.add_metric(["mail"], Message.objects.filter(next_at__isnull=False).count())
+    mails = Message.objects.filter(next_at__isnull=False).count() + Letter.objects.count()
+    queues.add_metric(["mail"], mails)
     queues.add_metric(["webhook"], WebhookDelivery.objects.filter(next_at__isnull=False).count())
     yield queues
 

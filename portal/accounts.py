@@ -1,13 +1,16 @@
 """How people sign in: django-allauth, joined to this portal's rules."""
 
+from datetime import timedelta
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.auth_backends import AuthenticationBackend
+from allauth.core import context as current
 from allauth.core.internal import ratelimit
 from allauth.core.internal.ratelimit import RateLimitUsage, SingleRateLimitUsage
 from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
+from django.contrib.sites.shortcuts import get_current_site
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -105,6 +108,20 @@ class AccountAdapter(DefaultAccountAdapter):
                 }
             )
         return methods
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Send a mail about an account; one that the mail server does not take now is not lost."""
+        request = current.request
+        about = {"request": request, "email": email, "current_site": get_current_site(request)}
+        mail = self.render_mail(template_prefix, email, {**about, **context})
+        letter = services.write_letter(
+            to=email,
+            about=template_prefix.rpartition("/")[2],
+            subject=mail.subject,
+            text=mail.body,
+            good_for=timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT),
+        )
+        services.send_letter(letter)
 
     def get_client_ip(self, request: HttpRequest) -> str:
         address = networks.client_address(request.META, settings.TRUSTED_PROXIES)

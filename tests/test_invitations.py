@@ -81,7 +81,7 @@ class TestTheMail:
         assert "The mail invitation was not sent: ConnectionRefusedError." in caplog.text
         client.force_login(owner)
         text = client.get(reverse("keys:members", args=["acme"])).text
-        assert "The mail server has not taken the mail." in text
+        assert "The mail server has not taken the mail yet" in text
 
 
 class TestTheLink:
@@ -268,6 +268,30 @@ class TestWhoInvites:
         services.revoke_key(actor=owner, key=manage_key)
         with pytest.raises(ValidationError, match="no longer"):
             services.accept_invitation(actor=stranger, invitation=acme.invitations.get())
+
+    def test_asks_so_many_at_a_time_and_no_more_while_nobody_answers(
+        self, acme, owner, monkeypatch
+    ):
+        monkeypatch.setattr(services.invitations, "MAX_AT_ONCE", 2)
+        monkeypatch.setattr(services.invitations, "MAX_UNANSWERED", 3)
+
+        def ask(*names):
+            services.invite(
+                actor=owner,
+                organization=acme,
+                emails=[f"{name}@new.example" for name in names],
+                role=role("readonly"),
+            )
+
+        with pytest.raises(ValidationError) as error:
+            ask("a", "b", "c")
+        assert error.value.message_dict == {"emails": ["Invite at most 2 people at a time."]}
+        ask("a", "b")
+        with pytest.raises(ValidationError) as error:
+            ask("c", "d")
+        assert set(error.value.error_dict) == {"emails"}
+        ask("c")
+        assert acme.invitations.count() == 3
 
     def test_by_another_organization_reaches_nothing_here(self, invite, acme, other, stranger):
         invite()

@@ -10,7 +10,7 @@ from keys.models.imports import ImportedFormat, ImportedSecret
 from keys.models.invitations import Invitation
 from keys.models.keys import APIKey
 from keys.models.leaks import FoundSecret, LeakReport
-from keys.models.messages import Chore, KeyNotice, Message, NotificationSettings
+from keys.models.messages import Chore, KeyNotice, Letter, Message, NotificationSettings
 from keys.models.organizations import (
     Membership,
     Organization,
@@ -53,6 +53,7 @@ __all__ = [
     "KeySecret",
     "KeyUsage",
     "LeakReport",
+    "Letter",
     "Membership",
     "Message",
     "MinuteBucket",

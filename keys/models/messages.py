@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from keys.models.invitations import Invitation
 from keys.models.keys import APIKey
 from keys.models.organizations import Organization
 
@@ -64,6 +65,34 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
+
+
+class Letter(models.Model):
+    """A mail to an address, sealed while it waits: it holds a link by which somebody gets in.
+
+    `next_at` is as of a message; there is no row once it was sent.
+    """
+
+    to = models.EmailField(_("to"), max_length=254)
+    about = models.CharField(_("about"), max_length=60)
+    sealed_content = models.TextField(editable=False)
+    invitation = models.ForeignKey(
+        Invitation, models.CASCADE, null=True, blank=True, related_name="letters"
+    )
+    created_at = models.DateTimeField(_("created"))
+    expires_at = models.DateTimeField(_("given up"))
+    next_at = models.DateTimeField(_("due"), db_index=True)
+    attempts = models.PositiveSmallIntegerField(_("attempts"))
+    # Why the last attempt failed: the kind of error, not what the server said.
+    error = models.CharField(_("error"), max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("letter")
+        verbose_name_plural = _("letters")
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.about} {self.pk}"
 
 
 class KeyNotice(models.Model):

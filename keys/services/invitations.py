@@ -1,21 +1,22 @@
 """Ask people by mail to join an organization.
 
-The mail's link holds a token that is stored nowhere; whoever has it is taken for who reads the
-mail of that address. It is good once, for some days, and only for an account with that address.
-So it opens no door for whom it was passed on to when there is such an account; when there is
-none, they can open it, as a link that confirms an address always does. Who invited must still
-be allowed to when it is accepted.
+The mail's link holds a token that is stored nowhere, but sealed while the mail waits to be sent;
+whoever has it is taken for who reads the mail of that address. It is good once, for some days, and
+only for an account with that address. So it opens no door for whom it was passed on to when there
+is such an account; when there is none, they can open it, as a link that confirms an address always
+does. Who invited must still be allowed to when it is accepted.
 """
 
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -25,8 +26,7 @@ from keys.models import APIKey, Invitation, Membership, Organization, Role, User
 from keys.models.keys import Status
 from keys.policy import Actor
 from keys.roles import Permission
-from keys.services import audit, rows
-from keys.services.mailing import send_mail
+from keys.services import audit, letters, rows
 from keys.services.members import hold_role, join, refuse_membership_beyond
 from keys.services.validation import save, validate
 
@@ -91,6 +91,7 @@ def revoke_invitation(*, actor: Actor, invitation: Invitation) -> None:
         invitation = _open(invitation)
         invitation.revoked_at = timezone.now()
         invitation.save(update_fields=["revoked_at"])
+        letters.withdraw_letters(invitation)
         audit.record(
             actor=actor,
             action="invitation.revoked",
@@ -187,22 +188,23 @@ def _send(actor: Actor, invitation: Invitation, *, role: Role, is_owner: bool) -
         organization=invitation.organization,
         changes={"role": str(role), "is_owner": is_owner, "expires_at": invitation.expires_at},
     )
-    send_mail(
+    context = {
+        "invitation": invitation,
+        "organization": invitation.organization,
+        "url": f"{settings.PUBLIC_URL}{reverse('keys:invitation-link', args=[token])}",
+    }
+    subject = render_to_string("keys/mail/invitation_subject.txt", context)
+    letter = letters.write_letter(
         to=invitation.email,
-        template="invitation",
-        context={
-            "invitation": invitation,
-            "organization": invitation.organization,
-            "url": f"{settings.PUBLIC_URL}{reverse('keys:invitation-link', args=[token])}",
-        },
-        then=lambda: _note_sent(invitation, timezone.now()),
+        about="invitation",
+        subject=f"{settings.ACCOUNT_EMAIL_SUBJECT_PREFIX}{' '.join(subject.split())}",
+        text=render_to_string("keys/mail/invitation.txt", context),
+        page=render_to_string("keys/mail/invitation.html", context),
+        good_for=timedelta(seconds=settings.INVITATION_SECONDS),
+        invitation=invitation,
     )
+    transaction.on_commit(lambda: letters.send_letter(letter), robust=True)
     return invitation
-
-
-def _note_sent(invitation: Invitation, now: datetime) -> None:
-    same = Invitation.objects.filter(pk=invitation.pk, token_digest=invitation.token_digest)
-    same.update(sent_at=now)
 
 
 def _open(invitation: Invitation) -> Invitation:

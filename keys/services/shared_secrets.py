@@ -74,6 +74,7 @@ def read_shared_secret(organization: Organization) -> str:
 
 # What is sealed: where it is stored, and the columns that hold it.
 _SEALED = {
+    "Letter": ("sealed_content",),
     "Organization": ("sealed_shared_secret",),
     "Webhook": ("sealed_secret", "sealed_old_secret"),
 }

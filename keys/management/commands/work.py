@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 
 from keys import workers
-from keys.services import chores, mails, webhook_sending
+from keys.services import chores, letters, mails, webhook_sending
 
 _MAILS_SECONDS = 1.0
 _WEBHOOKS_SECONDS = 1.0
@@ -40,7 +40,7 @@ class Command(BaseCommand):
     def handle(self, *args, **options) -> None:
         if options["once"]:
             done = chores.run_due()
-            sent, tried = mails.send_due(), webhook_sending.send_due()
+            sent, tried = _send_mails(), webhook_sending.send_due()
             self.stdout.write(f"{len(done)} chores, {sent} mails, {tried} webhook deliveries.")
             return
         stop = threading.Event()
@@ -66,12 +66,16 @@ def _tasks(
     sending = partial(webhook_sending.send_due, should_stop=stop.is_set, at_once=at_once)
     return [
         ("keyhaven-chores", chores.run_due, _CHORES_SECONDS),
-        ("keyhaven-mails", partial(mails.send_due, should_stop=stop.is_set), _MAILS_SECONDS),
+        ("keyhaven-mails", partial(_send_mails, stop.is_set), _MAILS_SECONDS),
         *(
             (f"keyhaven-webhooks-{number}", sending, _WEBHOOKS_SECONDS)
             for number in range(webhook_threads)
         ),
     ]
+
+
+def _send_mails(should_stop: Callable[[], bool] = lambda: False) -> int:
+    return letters.send_due(should_stop) + mails.send_due(should_stop)
 
 
 def _run(name: str, work: Callable[[], object], stop: threading.Event, seconds: float) -> None:
