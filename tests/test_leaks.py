@@ -264,6 +264,7 @@ class TestSettling:
         listed = client.get("/organizations/acme/leaks/").text
         assert "https://paste.example/x" in listed
         assert 'href="https://paste.example' not in listed
+        assert "Mark as settled" in listed
         reply = client.post(f"/organizations/acme/leaks/{report.pk}/settle/", follow=True)
         assert "is settled" in reply.text
         assert "Somebody found this key" not in client.get(detail).text

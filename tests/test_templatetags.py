@@ -22,6 +22,20 @@ def render(text: str, **context) -> str:
     return Template(text).render(Context(context))
 
 
+def test_table_frames_rows_with_heads_that_are_no_markup():
+    text = (
+        '{% load tables %}{% table "people" head "Keys" numbers="2" has_actions=may %}'
+        "<tr><td>{{ head }}</td></tr>{% endtable %}"
+    )
+    page = render(text, head="A & B", may=True)
+    assert 'aria-labelledby="people"' in page
+    assert '<th role="columnheader" scope="col">A &amp; B</th>' in page
+    assert '<th role="columnheader" scope="col" class="number">Keys</th>' in page
+    assert "<tr><td>A &amp; B</td></tr>" in page
+    assert "Actions" in page
+    assert "Actions" not in render(text, head="A", may=False)
+
+
 @pytest.mark.parametrize(
     ("distance", "words"),
     [
