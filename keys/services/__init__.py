@@ -24,6 +24,7 @@ from keys.services.exchange import (
 )
 from keys.services.explaining import Explanation, explain_secret, find_secret
 from keys.services.exports import note_audit_export, note_export, note_read
+from keys.services.handing_over import hand_over_key
 from keys.services.importing import ImportOptions, ImportReport, import_keys
 from keys.services.invitations import (
     accept_invitation,
@@ -43,6 +44,7 @@ from keys.services.keys import (
     update_key,
 )
 from keys.services.leaks import TooManyReportsError, hand_in_secret, settle_leak
+from keys.services.letters import send_letter, write_letter
 from keys.services.locking import lock_key, unlock_key
 from keys.services.members import (
     add_member,
@@ -136,6 +138,7 @@ __all__ = [
     "find_invitation_for",
     "find_secret",
     "hand_in_secret",
+    "hand_over_key",
     "has_address",
     "import_keys",
     "invite",
@@ -177,6 +180,7 @@ __all__ = [
     "rotate_key",
     "rotate_shared_secret",
     "rotate_webhook_secret",
+    "send_letter",
     "settle_leak",
     "suspend_organization",
     "test_webhook",
@@ -194,4 +198,5 @@ __all__ = [
     "update_workspace",
     "verify_key",
     "withdraw_request",
+    "write_letter",
 ]

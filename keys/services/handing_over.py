@@ -1,0 +1,52 @@
+"""Keys of somebody who leaves, or left: given to the organization, or to who sees to them.
+
+Whoever leaves knows the secret, so that the key gets another one. That is shown to the actor,
+who is to hold it, or manages what is the organization's: nobody gets a key in the name of a third.
+"""
+
+from datetime import timedelta
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from keys import policy
+from keys.models import APIKey, User
+from keys.policy import Actor
+from keys.roles import Permission
+from keys.services.changes import changing
+from keys.services.grants import refuse_takeover
+from keys.services.rotation import rotate_key
+from keys.services.validation import save
+
+
+def hand_over_key(
+    *, actor: Actor, key: APIKey, owner: User | None, overlap: timedelta | None = None
+) -> APIKey:
+    """Give a person's key to the organization (None) or to the actor; return it with a new secret.
+
+    The secret that its person knows works for `overlap` more, not at all where nothing is said.
+    What the key may, its limits and its history stay. A disabled key stays disabled. Raises
+    PermissionDenied, also where the key may more than the actor; ValidationError by field when
+    nobody owned it, or a rule for keys of its new owner is broken; and as `rotate_key`.
+    """
+    policy.require(actor, Permission.ASSIGN_APIKEY, key.organization)
+    if owner is not None and owner != actor:
+        raise PermissionDenied(_("You cannot give a key to somebody else: you see its secret."))
+    with transaction.atomic():
+        with changing(actor, key, ["owner"]) as open_key:
+            _refuse_odd_owner(open_key, owner)
+            # Before it is the actor's own, of which nothing more would be asked.
+            refuse_takeover(actor, open_key)
+            open_key.owner = owner
+            save(open_key, update_fields=["owner", "updated_at"])
+        return rotate_key(actor=actor, key=open_key, overlap=overlap)
+
+
+def _refuse_odd_owner(key: APIKey, owner: User | None) -> None:
+    if key.owner is None:
+        raise ValidationError({"owner": _("This key belongs to the organization already.")})
+    if key.owner == owner:
+        raise ValidationError({"owner": _("This key is yours already.")})
+    if owner is not None and not key.organization.memberships.filter(user=owner).exists():
+        raise ValidationError({"owner": _("The owner is not a member of this organization.")})
