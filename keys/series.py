@@ -29,6 +29,7 @@ from keys.models import (
     OrganizationMinute,
     UsageBucket,
 )
+from keys.models.fields import AmountSum
 from keys.models.usage import LimitReset
 from keys.policy import Actor
 from keys.verification import Code
@@ -363,7 +364,7 @@ def _costs(key: APIKey, start: datetime, step: timedelta) -> dict[datetime, Deci
     """Return what counted against the limit, by the beginning of each step."""
     hours = UsageBucket.objects.filter(key=key, hour__gte=start).order_by().values_list("hour")
     costs: dict[datetime, Decimal] = defaultdict(Decimal)
-    for hour, cost, byok_cost in hours.annotate(Sum("cost"), Sum("byok_cost")):
+    for hour, cost, byok_cost in hours.annotate(AmountSum("cost"), AmountSum("byok_cost")):
         costs[_floor(hour, step)] += cost + byok_cost if key.include_byok_in_limit else cost
     return costs
 

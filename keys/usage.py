@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Case, F, Q, Sum, Value, When
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce, Least
 from django.utils.translation import gettext as _
@@ -24,7 +24,7 @@ from keys import decisions, folding, tallies
 from keys import journal as journals
 from keys.decisions import Judged
 from keys.models import APIKey, Decision, KeyUsage, UsageBucket
-from keys.models.fields import AMOUNT_PLACES, AmountField
+from keys.models.fields import AMOUNT_PLACES, AmountField, AmountSum
 from keys.models.usage import LimitReset, PeriodCosts
 from keys.networks import Address
 from keys.tallies import Tally
@@ -216,7 +216,8 @@ def restate_period(key: APIKey, *, now: datetime) -> None:
     if period is not None:
         buckets = buckets.filter(hour__gte=period)
     spent = buckets.aggregate(
-        cost=Coalesce(Sum("cost"), _amount(0)), byok=Coalesce(Sum("byok_cost"), _amount(0))
+        cost=Coalesce(AmountSum("cost"), _amount(0)),
+        byok=Coalesce(AmountSum("byok_cost"), _amount(0)),
     )
     counted = spent["cost"] + (spent["byok"] if key.include_byok_in_limit else 0)
     KeyUsage.objects.filter(key=key).update(
@@ -234,7 +235,7 @@ def load_period_costs(keys: Iterable[APIKey], *, now: datetime) -> None:
         reset.value: start for reset in LimitReset if (start := LimitReset.period_start(reset, now))
     }
     sums = {
-        f"{prefix}{reset}": Coalesce(Sum(column, filter=Q(hour__gte=start)), _amount(0))
+        f"{prefix}{reset}": Coalesce(AmountSum(column, filter=Q(hour__gte=start)), _amount(0))
         for prefix, column in (("", "cost"), ("byok_", "byok_cost"))
         for reset, start in starts.items()
     }

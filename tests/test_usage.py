@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from keys import services, usage
-from keys.models import KeyUsage, UsageBucket
+from keys import series, services, usage
+from keys.models import APIKey, KeyUsage, UsageBucket
 from keys.models.usage import LimitReset, PeriodCosts
 
 NOW = datetime(2026, 11, 19, 15, 30, tzinfo=UTC)  # a Thursday
@@ -74,6 +74,29 @@ def test_a_limit_is_charged_when_costs_are_the_most_there_can_be(key, owner, spe
     spend(key, NOW, "2", "3")
     totals.refresh_from_db()
     assert (totals.cost, totals.byok_cost, totals.period_cost) == (most, most, 5)
+
+
+def test_hours_that_cost_more_together_than_can_be_stored_count_as_the_most(key, owner, spend):
+    most = Decimal(2**63 - 1).scaleb(-6)
+    for hour in (2, 1, 0):
+        spend(key, NOW - timedelta(hours=hour), "1")
+    UsageBucket.objects.update(cost=most, byok_cost=Decimal(2**62).scaleb(-6))
+    usage.load_period_costs([key], now=NOW)
+    assert (key.period_costs.daily, key.period_costs.byok_daily) == (most, most)
+    services.update_key(actor=owner, key=key, limit=Decimal(9), limit_reset="weekly")
+    assert KeyUsage.objects.get(key=key).period_cost == most
+    assert series.spending(actor=owner, key=APIKey.objects.get(pk=key.pk), now=NOW).spent == most
+
+
+def test_sums_are_exact_up_to_the_most_that_can_be_stored(key, spend):
+    for hour in (2, 1, 0):
+        spend(key, NOW - timedelta(hours=hour), "1")
+    costs = [2**62 - 1, 2**61 + 2**33 - 3, 2**61 - 2**33 + 3]
+    for bucket, cost in zip(UsageBucket.objects.order_by("hour"), costs, strict=True):
+        UsageBucket.objects.filter(pk=bucket.pk).update(cost=Decimal(cost).scaleb(-6))
+    usage.load_period_costs([key], now=NOW)
+    assert key.period_costs.daily == Decimal(2**63 - 1).scaleb(-6)
+    assert key.period_costs.byok_daily == 0
 
 
 def test_many_keys_take_one_query_and_none_is_mixed_up(

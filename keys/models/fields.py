@@ -76,6 +76,37 @@ class AmountField(models.BigIntegerField):
         return models.Field.formfield(self, **{**defaults, **kwargs})
 
 
+class AmountSum(models.Sum):
+    """The sum of amounts that are not negative, and at most the largest that can be stored.
+
+    SQLite's own sum fails above that, PostgreSQL's goes on.
+    """
+
+    MOST = models.BigIntegerField.MAX_BIGINT
+
+    def as_postgresql(self, compiler, connection, **extra):
+        total, parameters = self.as_sql(compiler, connection, **extra)
+        capped = f"CASE WHEN {total} > {self.MOST} THEN {self.MOST} ELSE {total} END"
+        return f"({capped})::bigint", [*parameters, *parameters]
+
+    def as_sqlite(self, compiler, connection, **extra):
+        # In halves of 32 bits, of which any number of rows can be added.
+        half = (1 << 32) - 1
+        high, of_high = self._of_parts(">> 32").as_sql(compiler, connection, **extra)
+        low, of_low = self._of_parts(f"& {half}").as_sql(compiler, connection, **extra)
+        carried = f"({high} + ({low} >> 32))"
+        total = (
+            f"CASE WHEN {carried} > {self.MOST >> 32} THEN {self.MOST} "
+            f"ELSE ({carried} << 32) + ({low} & {half}) END"
+        )
+        return total, [*of_high, *of_low, *of_high, *of_low, *of_low]
+
+    def _of_parts(self, part):
+        twin = self.copy()
+        twin.template = f"SUM((%(expressions)s) {part})"
+        return twin
+
+
 @deconstructible
 class FixedMoment(models.Expression):
     """A moment that stands in the SQL itself, as in an index on an expression.
