@@ -1,84 +1,25 @@
-"""OpenRouter's wire, byte by byte, with Django's client."""
+"""Keys over OpenRouter's wire, byte by byte."""
 
 import json
 import re
-import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
-from keys import policy, services
-from keys.models import APIKey, AuditEvent, KeySecret, Role
-from keys.roles import BuiltInScope
-from tests.conftest import make_many
-
-KEYS = "/api/v1/keys"
-KEY = "/api/v1/key"
-NOW = datetime(2026, 11, 19, 15, 30, tzinfo=UTC)  # a Thursday
-
-# What the newest clients read, beyond what they require.
-ROW = {
-    "hash", "name", "label", "disabled", "include_byok_in_limit", "limit", "limit_remaining",
-    "limit_reset", "usage", "usage_daily", "usage_weekly", "usage_monthly", "byok_usage",
-    "byok_usage_daily", "byok_usage_weekly", "byok_usage_monthly", "created_at", "updated_at",
-    "creator_user_id", "workspace_id", "expires_at", "external_user", "last_used_at",
-}  # fmt: skip
-CURRENT = {
-    "label", "limit", "limit_remaining", "limit_reset", "include_byok_in_limit", "usage",
-    "usage_daily", "usage_weekly", "usage_monthly", "byok_usage", "byok_usage_daily",
-    "byok_usage_weekly", "byok_usage_monthly", "creator_user_id", "expires_at", "is_free_tier",
-    "is_management_key", "is_provisioning_key", "rate_limit", "workspace_id", "organization_id",
-    "allowed_data_regions", "free_model_daily_requests", "budgets", "effective_budget",
-}  # fmt: skip
-BUDGET = {
-    "scope", "budget_id", "guardrail_id", "include_byok", "limit_usd", "spend_usd",
-    "remaining_usd", "reset_interval", "resets_at",
-}  # fmt: skip
-NOT_FOUND = {"error": {"code": 404, "message": "Resource not found"}}
-
-
-@pytest.fixture
-def ask(client):
-    """Ask as the bearer of a secret: `ask("post", path, secret, body)`."""
-
-    def ask(method, path, secret=None, body=None, **extra):
-        if secret is not None:
-            extra.setdefault("headers", {"Authorization": f"Bearer {secret}"})
-        if body is not None:
-            extra.setdefault("content_type", "application/json")
-            extra["data"] = body if isinstance(body, str | bytes) else json.dumps(body)
-        return client.generic(method.upper(), path, **extra)
-
-    return ask
-
-
-@pytest.fixture
-def create(ask, manage_key):
-    """Create a key over the wire and return the reply's body."""
-
-    def create(**body):
-        response = ask("post", KEYS, manage_key.secret, {"name": "Worker", **body})
-        assert response.status_code == 201, response.content
-        return response.json()
-
-    return create
-
-
-def refusal(response) -> str:
-    """Return the message of a reply that refuses, having checked its envelope."""
-    body = response.json()
-    assert response["Content-Type"] == "application/json"
-    assert set(body) == {"error"}
-    assert set(body["error"]) == {"code", "message"}
-    assert body["error"]["code"] == response.status_code
-    return body["error"]["message"]
-
-
-def names(response) -> list[str]:
-    assert response.status_code == 200, response.content
-    return [row["name"] for row in response.json()["data"]]
-
+from keys import services
+from keys.models import APIKey, AuditEvent, KeySecret
+from tests.api.openrouter.wire import (
+    BUDGET,
+    CURRENT,
+    KEY,
+    KEYS,
+    NOT_FOUND,
+    NOW,
+    ROW,
+    names,
+    refusal,
+)
 
 # Replies
 
@@ -201,216 +142,6 @@ def test_costs_are_told_by_day_week_and_month(create, ask, manage_key, time_mach
         "reset_interval": "monthly",
         "resets_at": "2026-12-01T00:00:00Z",
     }
-
-
-# Who may
-
-
-def test_a_native_management_key_works_and_keys_born_here_hold_nothing(create):
-    key = APIKey.objects.get(hash=create()["data"]["hash"])
-    assert key.dialect == "openrouter"
-    assert key.scope_codes == []
-    assert key.role is None
-
-
-@pytest.mark.parametrize("field", ["user", "owner", "organization_id", "workspaceID", "scopes"])
-def test_nobody_issues_keys_for_others_by_naming_them(
-    field, ask, acme, owner, strangers_key, create
-):
-    """T1: anonymous, ordinary and foreign callers with owner-like fields get nothing of acme."""
-    ordinary = create()["key"]
-    before = set(APIKey.objects.values_list("pk", flat=True))
-    value = acme.pk if field == "organization_id" else owner.pk
-    body = {"name": "Mine", field: value}
-    assert ask("post", KEYS, None, body).status_code == 401
-    response = ask("post", KEYS, ordinary, body)
-    assert response.status_code == 403
-    assert refusal(response) == "Only management keys can perform this operation"
-    assert set(APIKey.objects.values_list("pk", flat=True)) == before
-    # What nobody knows is ignored: the key is the caller's, with nothing of acme.
-    assert ask("post", KEYS, strangers_key.secret, body).status_code in (201, 403)
-    assert set(acme.api_keys.values_list("pk", flat=True)) <= before
-
-
-def test_nobody_issues_keys_into_another_organization(ask, acme, owner, other, stranger):
-    """T1, T10: a foreign workspace or person is refused just as one that does not exist."""
-    foreign = services.issue_key(
-        actor=stranger, organization=other, name="M", scopes=["MANAGE", "CREATE"], owner=None
-    )
-    workspace = acme.workspaces.get()
-    refusals = []
-    for body in (
-        {"workspace_id": str(workspace.pk)},
-        {"workspace_id": str(uuid.uuid4())},
-        {"creator_user_id": str(owner.pk)},
-        {"creator_user_id": "987654321"},
-    ):
-        response = ask("post", KEYS, foreign.secret, {"name": "Mine", **body})
-        assert response.status_code == 400
-        refusals.append(re.sub(r'"[^"]*"', "", refusal(response)))
-    assert refusals[0] == refusals[1]
-    assert refusals[2] == refusals[3]
-    assert APIKey.objects.filter(name="Mine").count() == 0
-
-
-@pytest.mark.parametrize(
-    ("method", "body"), [("get", None), ("patch", {"name": "x"}), ("delete", None)]
-)
-def test_an_ordinary_key_gets_401_everywhere_but_on_post(method, body, ask, create):
-    made = create()
-    paths = [f"{KEYS}/{made['data']['hash']}"] + ([KEYS] if method == "get" else [])
-    for path in paths:
-        response = ask(method, path, made["key"], body)
-        assert response.status_code == 401
-        assert response["WWW-Authenticate"].startswith("Bearer")
-        assert refusal(response) == "Only management keys can perform this operation"
-    assert APIKey.objects.get(hash=made["data"]["hash"]).name == "Worker"
-
-
-def test_a_key_of_another_dialect_may_what_its_scopes_allow(ask, read_only_key, key, create):
-    """It sees the keys of its owner; the rest it is refused as any ordinary key is."""
-    made = create()["data"]["hash"]
-    assert names(ask("get", KEYS, read_only_key.secret)) == ["Backend", "Dashboard"]
-    assert ask("get", f"{KEYS}/{made}", read_only_key.secret).json() == NOT_FOUND
-    assert ask("get", f"{KEYS}/{key.hash}", read_only_key.secret).status_code == 200
-    assert ask("delete", f"{KEYS}/{key.hash}", read_only_key.secret).status_code == 401
-    assert ask("post", KEYS, read_only_key.secret, {"name": "x"}).status_code == 403
-
-
-@pytest.mark.parametrize("header", ["Authorization", "X-API-Key", "PRIVATE-TOKEN"])
-def test_the_decision_is_the_same_however_a_key_is_presented(header, ask, manage_key, create):
-    """T19."""
-    for secret, status in ((manage_key.secret, 200), (create()["key"], 401), ("nonsense", 401)):
-        value = f"Bearer {secret}" if header == "Authorization" else secret
-        assert ask("get", KEYS, headers={header: value}).status_code == status
-
-
-def test_without_or_with_a_wrong_key_it_is_401_in_the_vendors_words(ask, db):
-    assert refusal(ask("get", KEY)) == "Missing Authentication header"
-    assert refusal(ask("get", KEY, "sk-or-v1-" + "0" * 64)) == "User not found."
-    basic = ask("get", KEY, headers={"Authorization": "Basic dTpw"})
-    assert basic.status_code == 401
-
-
-@pytest.mark.parametrize("method", ["get", "patch", "delete"])
-def test_another_organizations_hash_is_as_missing(method, ask, manage_key, strangers_key):
-    """T10: one answer for foreign, unknown, odd and revoked hashes, and for management keys."""
-    body = {"name": "Stolen"} if method == "patch" else None
-    odd = [
-        "0" * 64,
-        "x",
-        "0" * 5000,
-        "%00",
-        "..%2F",
-        "%F0%9F%94%91",
-        "A" * 64,
-        "1" * 63,
-        "' OR 1=1",
-    ]
-    known = [strangers_key.hash, manage_key.hash, strangers_key.identifier, str(strangers_key.pk)]
-    for each in [*known, *odd]:
-        response = ask(method, f"{KEYS}/{each}", manage_key.secret, body)
-        assert response.status_code == 404
-        assert response.json() == NOT_FOUND
-    strangers_key.refresh_from_db()
-    assert (strangers_key.name, strangers_key.revoked_at) == ("Elsewhere", None)
-
-
-# Lists
-
-
-def test_a_list_is_newest_first_a_hundred_a_page(ask, acme, owner, manage_key):
-    make_many(acme, owner, 103, name="K")
-    first = names(ask("get", KEYS, manage_key.secret))
-    assert first == [f"K {number}" for number in range(102, 2, -1)]
-    assert names(ask("get", f"{KEYS}?offset=100", manage_key.secret)) == ["K 2", "K 1", "K 0"]
-    assert names(ask("get", f"{KEYS}?offset=103", manage_key.secret)) == []
-    assert names(ask("get", f"{KEYS}?offset={10**30}", manage_key.secret)) == []
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "offset=-1",
-        "offset=x",
-        "offset=1.5",
-        f"offset={'9' * 5000}",
-        "offset=%00",
-        "include_disabled=yes",
-        "include_disabled=1",
-        "include_expired=TRUE",
-        "workspace_id=default",
-        "workspace_id=%00",
-    ],
-)
-def test_a_query_that_makes_no_sense_is_refused_by_name(query, ask, manage_key):
-    response = ask("get", f"{KEYS}?{query}", manage_key.secret)
-    assert response.status_code == 400
-    assert refusal(response).startswith(f"{query.partition('=')[0]}: ")
-
-
-def test_disabled_locked_and_expired_keys_are_left_out_unless_asked_for(
-    ask, acme, owner, staff, manage_key, time_machine
-):
-    def issue(name, **fields):
-        return services.issue_key(actor=owner, organization=acme, name=name, **fields)
-
-    issue("on")
-    issue("off", disabled=True)
-    services.lock_key(actor=staff, key=issue("locked"))
-    issue("old", expires_at=datetime.now(UTC) + timedelta(hours=1))
-    services.revoke_key(actor=owner, key=issue("revoked"))
-    time_machine.move_to(datetime.now(UTC) + timedelta(hours=2))
-
-    def listed(query=""):
-        return set(names(ask("get", f"{KEYS}{query}", manage_key.secret)))
-
-    assert listed() == {"on"}
-    assert listed("?include_disabled=false&include_expired=false") == {"on"}
-    assert listed("?include_disabled=true") == {"on", "off", "locked"}
-    assert listed("?include_expired=true") == {"on", "old"}
-    assert listed("?include_disabled=true&include_expired=true") == {"on", "off", "locked", "old"}
-    rows = ask("get", f"{KEYS}?include_disabled=true", manage_key.secret).json()["data"]
-    assert {row["name"]: row["disabled"] for row in rows} == {
-        "on": False,
-        "off": True,
-        "locked": True,
-    }
-
-
-def test_a_list_is_one_workspaces(ask, acme, other, owner, manage_key, create):
-    lab = services.create_workspace(actor=owner, organization=acme, name="Lab")
-    create(name="default")
-    made = create(name="lab", workspace_id=str(lab.pk))
-    assert made["data"]["workspace_id"] == str(lab.pk)
-    assert names(ask("get", KEYS, manage_key.secret)) == ["default"]
-    assert names(ask("get", f"{KEYS}?workspace_id={lab.pk}", manage_key.secret)) == ["lab"]
-    for unseen in (other.workspaces.get().pk, uuid.uuid4()):
-        response = ask("get", f"{KEYS}?workspace_id={unseen}", manage_key.secret)
-        assert response.status_code == 404
-        assert response.json() == NOT_FOUND
-
-
-def test_management_keys_are_not_rows(ask, acme, owner, manage_key, create):
-    services.issue_key(
-        actor=owner, organization=acme, name="By role", role=Role.objects.get(name="admin")
-    )
-    services.issue_key(actor=owner, organization=acme, name="Reads", scopes=["READ"])
-    create(name="Worker")
-    assert names(ask("get", KEYS, manage_key.secret)) == ["Worker", "Reads"]
-    for each in APIKey.objects.all():
-        assert each.is_management == (BuiltInScope.MANAGE in policy.held_scopes(each, acme))
-        assert each.is_management != APIKey.objects.ordinary().filter(pk=each.pk).exists()
-
-
-@pytest.mark.parametrize("number", [1, 100])
-def test_a_list_takes_as_many_queries_for_one_key_as_for_a_hundred(
-    number, ask, acme, owner, manage_key, journal, django_assert_max_num_queries
-):
-    make_many(acme, owner, number)
-    # Three to authenticate, one permission; the rest is for the page.
-    with django_assert_max_num_queries(15):
-        assert len(names(ask("get", KEYS, manage_key.secret))) == number
 
 
 # Writing
