@@ -252,6 +252,10 @@ class TestDeciding:
             with pytest.raises(ValidationError, match="or less"):
                 services.approve_request(actor=owner, request=asked, **more)
         services.approve_request(actor=owner, request=asked, scopes=["DELETE"], expires_at=sooner)
+        told = [each.changes for each in AuditEvent.objects.filter(object_type="approvalrequest")]
+        assert told[1:] == [{"reason": "Old files pile up."}]
+        assert told[0]["scopes"] == [["READ", "DELETE"], ["DELETE"]]
+        assert told[0].keys() == {"scopes", "expires_at"}
         key = services.issue_approved_key(actor=developer, request=asked)
         assert (key.scope_codes, key.expires_at) == (["DELETE"], sooner)
 

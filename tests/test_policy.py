@@ -559,6 +559,12 @@ class TestHeldScopes:
         assert codes == {"READ", "CREATE", "UPDATE", "DELETE"}
         assert not policy.grantable_scopes(stranger, acme).exists()
 
+    def test_a_key_chooses_from_what_it_holds(self, acme, key, read_only_key, strangers_key):
+        codes = {scope.code for scope in policy.grantable_scopes(key, acme)}
+        assert codes == {"READ", "CREATE", "UPDATE", "DELETE"}
+        assert _names(policy.grantable_roles(read_only_key, acme)) == {"readonly"}
+        assert not policy.grantable_scopes(strangers_key, acme).exists()
+
     def test_roles_to_choose_from_hold_nothing_that_one_lacks(self, acme, owner, developer, viewer):
         orders = services.create_scope(actor=owner, organization=acme, code="orders:read")
         services.create_role(actor=owner, organization=acme, name="clerk", scopes=[orders])
