@@ -35,7 +35,7 @@ from keys.models import (
 from tests import logged
 
 # Of a test with more cases than this, the rest is for the wide run.
-CASES_ALWAYS_RUN = 3
+CASES_ALWAYS_RUN = 2
 # Every row of these tables counts each time.
 TABLES = {
     "test_doors.py",
@@ -56,10 +56,16 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.wide)
 
 
-def pytest_collection_finish():
-    """Let the garbage collector pass over what stays until the end: modules and tests."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Keep the garbage collector from what stays until the end: modules and tests."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 PASSWORD = "correct horse battery staple"
