@@ -112,8 +112,8 @@ def _copied(row: Any) -> Any:
 def _assemble(row: dict[str, Any]) -> Entry:
     owner = None
     if row["owner_id"] is not None:
-        person = User(first_name=row["first_name"], last_name=row["last_name"], email=row["email"])
-        owner = Owner(row["owner_id"], row["email"], person.display_name)
+        shown = _display_name(row["first_name"], row["last_name"], row["email"])
+        owner = Owner(row["owner_id"], row["email"], shown)
     ends_at = row["retires_at"]
     if row["superseded_at"] is not None:
         ends_at = KeySecret(
@@ -171,6 +171,11 @@ def _assemble(row: dict[str, Any]) -> Entry:
 
 
 # Most keys say the same here: each text is read once, and what it says is kept once.
+
+
+@lru_cache(maxsize=4096)
+def _display_name(first_name: str, last_name: str, email: str) -> str:
+    return User(first_name=first_name, last_name=last_name, email=email).display_name
 
 
 @lru_cache(maxsize=4096)

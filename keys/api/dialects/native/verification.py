@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -170,7 +171,12 @@ def identity_headers(entry: Entry) -> dict[str, str]:
 
 def header_text(value: object) -> str:
     """Return text that is safe in a header; anything unusual is percent-encoded UTF-8."""
-    return quote(str(value), safe=_PLAIN).strip()
+    return _quoted(str(value))
+
+
+@lru_cache(maxsize=4096)
+def _quoted(text: str) -> str:
+    return quote(text, safe=_PLAIN).strip()
 
 
 ASKED_PARAMETERS = {"scope", "cost", "status"}
