@@ -123,3 +123,19 @@ def test_key_is_rotated_until_quiet_and_widened_once(visit, developer, key, widt
     expect(page.get_by_text("was saved")).to_be_visible()
     key.refresh_from_db()
     assert key.limit == 9
+
+
+@pytest.mark.wide
+def test_another_owner_is_offered_another_life_at_once(visit, owner, acme):
+    services.update_policy(actor=owner, organization=acme, person_key_days=30, shared_key_days=20)
+    page = visit(NEW, person=owner)
+    lives = page.locator("#lives")
+    expect(lives.get_by_role("radio", checked=True)).to_have_value("30")
+    page.locator("input[name=owner][value=organization]").check()
+    expect(lives.get_by_role("radio", checked=True)).to_have_value("20")
+    expect(page.locator("#summary")).to_contain_text("20 days")
+    # Who goes through them with the keyboard stays where they are.
+    lives.get_by_role("radio", checked=True).focus()
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("#summary")).to_contain_text("7 days")
+    expect(lives.get_by_role("radio", checked=True)).to_be_focused()
