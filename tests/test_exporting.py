@@ -221,6 +221,7 @@ wishes = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.wide
 class TestRandomKeys(TestCase):
     @given(st.lists(wishes, min_size=1, max_size=4), st.sampled_from(["jsonl", "csv"]))
     def test_random_keys_come_back_as_they_were(self, wanted, file_format):

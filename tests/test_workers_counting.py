@@ -248,7 +248,11 @@ class TestProcesses:
         assert sum(requests for _outcome, requests in rows) == 200
 
     @pytest.mark.parametrize(
-        "run", [0, *[pytest.param(n, marks=pytest.mark.endurance) for n in range(1, 20)]]
+        "run",
+        [
+            pytest.param(0, marks=pytest.mark.wide),
+            *[pytest.param(n, marks=pytest.mark.endurance) for n in range(1, 20)],
+        ],
     )
     def test_killed_workers_counted_what_they_answered(
         self, state, developer, key, manage_key, run

@@ -45,7 +45,7 @@ class Caller:
         )
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=["sync", pytest.param("async", marks=pytest.mark.wide)])
 def call(request, live_server):
     return Caller(f"{live_server.url}/api/v1", request.param == "async")
 
