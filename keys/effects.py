@@ -80,6 +80,12 @@ def of_second_factor(*, actor: Actor, organization: Organization) -> Some[Member
     return Some.of(policy.visible(actor, people), NAMES_SHOWN)
 
 
+def keeps_out(*, actor: User, organization: Organization) -> bool:
+    """Say whether the actor is kept out, too, when the organization requires a second factor."""
+    mine = organization.memberships.filter(user=actor)
+    return mine.exclude(user__in=policy.with_second_factor()).exists()
+
+
 def of_server_address(*, actor: Actor, organization: Organization) -> Some[APIKey]:
     """Return the live keys that follow the organization's pool of server addresses."""
     keys = organization.api_keys.filter(assign_server_ips=True, revoked_at=None)

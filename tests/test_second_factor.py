@@ -73,3 +73,12 @@ def test_who_would_be_kept_out_is_named_before(client, acme, owner, developer, v
     assert "2 members have no second factor" in text
     assert "developer@acme.example" in text
     assert "viewer@acme.example" not in text
+
+
+def test_an_owner_without_one_reads_that_it_keeps_them_out_too(client, acme, owner, developer):
+    client.force_login(owner)
+    assert "You, too: you have no second factor" in get(client, "policy").text
+    TOTP.activate(owner, generate_totp_secret())
+    text = get(client, "policy").text
+    assert "You, too" not in text
+    assert "1 member has no second factor" in text

@@ -71,8 +71,8 @@ def send_letter(letter: Letter, server: BaseEmailBackend | None = None) -> bool:
         logger.error("The mail %s was not sent: %s.", letter.about, error)
         row.update(next_at=now + pause_after(letter.attempts, PAUSES), error=error)
         return False
+    Invitation.objects.filter(letters=letter).update(sent_at=now)
     row.delete()
-    Invitation.objects.filter(pk=letter.invitation_id).update(sent_at=now)
     return True
 
 

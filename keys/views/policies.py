@@ -37,6 +37,7 @@ def organization_policy(request: OrganizationRequest) -> HttpResponse:
         "without_second_factor": effects.of_second_factor(
             actor=request.user, organization=organization
         ),
+        "is_kept_out": effects.keeps_out(actor=request.user, organization=organization),
     }
     return render_page(request, "keys/organization_policy.html", context)
 

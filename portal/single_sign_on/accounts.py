@@ -193,8 +193,9 @@ def _confirm(request: HttpRequest, sociallogin: SocialLogin) -> HttpResponse:
         )
     record_authentication(request, request.user, "socialaccount", reauthenticated=True)
     # Where it looks for the page to go on to.
-    request.GET = request.GET.copy()
-    request.GET["next"] = sociallogin.state.get("next", "")
+    query = request.GET.copy()
+    query["next"] = sociallogin.state.get("next") or ""
+    request.GET = query  # type: ignore[assignment]
     return resume_request(request) or redirect(
         get_account_adapter(request).get_login_redirect_url(request)
     )

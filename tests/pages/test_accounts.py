@@ -5,6 +5,7 @@ import re
 import pytest
 from django.core import mail
 
+from tests import openid
 from tests.pages.conftest import IS_REQUIRED
 
 if not IS_REQUIRED:
@@ -50,3 +51,19 @@ def test_account_pages_lead_back_to_the_keys(visit, owner, acme):
     expect(page.get_by_role("heading", name="Sessions")).to_be_visible()
     page.get_by_role("link", name="Back to your keys").click()
     expect(page).to_have_url(re.compile("/organizations/acme/$"))
+
+
+@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no-scripts"])
+def test_single_sign_on_leads_from_its_button_to_the_keys(
+    visit, owner, acme, settings, has_scripts
+):
+    with openid.provider() as provider:
+        for name, value in provider.settings().items():
+            setattr(settings, name, value)
+        provider.claims = {"sub": "1", "email": owner.email, "email_verified": True}
+        page = visit("/", java_script_enabled=has_scripts)
+        page.get_by_role("button", name="Sign in by Acme ID").click()
+        expect(page.get_by_role("heading", name="Acme")).to_be_visible()
+        page.goto("/accounts/3rdparty/")
+        expect(page.get_by_text(owner.email).first).to_be_visible()
+        assert page.complaints == []
