@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from django.conf import settings
 
@@ -13,6 +14,10 @@ from keys import secrets
 # Longer than any label, shorter than any secret.
 _WORD = re.compile(r"[0-9A-Za-z_+/-]{20,}")
 _MAKERS = ("generate", "generate_shared_secret", "generate_link_token", "generate_webhook_secret")
+
+
+# Who keeps what is logged now, the latest last.
+_keepers: "list[Keeper]" = []
 
 
 class Keeper(logging.Handler):
@@ -57,12 +62,20 @@ def kept(made: set[str]) -> Iterator[Keeper]:
     for name, make in makers.items():
         setattr(secrets, name, remembering(make))
     root.addHandler(keeper)
+    _keepers.append(keeper)
     try:
         yield keeper
     finally:
+        _keepers.remove(keeper)
         root.removeHandler(keeper)
         for name, make in makers.items():
             setattr(secrets, name, make)
+
+
+def keep_file(log: Path) -> None:
+    """Keep what a process of its own wrote into a file beside what is logged here."""
+    if _keepers:
+        _keepers[-1].file.write(log.read_text(encoding="utf-8", errors="replace") + "\n")
 
 
 def secrets_in(lines: Iterable[str], made: Collection[str], passwords: Iterable[str]) -> list[str]:

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import logged
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Seconds that a server may take to listen, and to stop by itself.
@@ -62,7 +64,8 @@ def running(
 ) -> Iterator[subprocess.Popen]:
     """Run a server until the block ends, from the moment that it listens on the port.
 
-    What it says goes to `<port>.log` in the directory; a server that does not come up is
+    What it says goes to `<port>.log` in the directory, and is searched for secrets at the end of
+    the tests; a server that does not come up is
     a RuntimeError with the end of that.
     """
     log = directory / f"{port}.log"
@@ -82,6 +85,7 @@ def running(
         yield process
     finally:
         _stop(process)
+        logged.keep_file(log)
 
 
 def portal_settings(directory: Path, **settings: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 import time
 from contextlib import closing
 
@@ -10,7 +11,7 @@ import structlog
 from django.urls import reverse
 
 from keys import logs, secrets
-from tests import logged
+from tests import logged, servers
 from tests.conftest import PASSWORD
 from tests.key_pages import sign_in
 
@@ -170,3 +171,19 @@ def test_search_of_what_the_suite_logged_would_find_a_secret():
     with closing(keeper):
         found = logged.secrets_in(keeper.lines(), made, [PASSWORD])
     assert [line.strip() for line in found] == [secret, secret[:-9], f"x={shared}.", PASSWORD]
+
+
+def test_what_servers_of_tests_say_is_searched_too(tmp_path):
+    port, secret = servers.free_port(), secrets.generate("native")
+    serve = (
+        f"import socket, time; print('Who is {secret}?', flush=True); "
+        f"held = socket.create_server(('127.0.0.1', {port})); time.sleep(60)"
+    )
+    with (
+        logged.kept(set()) as keeper,
+        servers.running([sys.executable, "-c", serve], port=port, directory=tmp_path),
+    ):
+        pass
+    with closing(keeper):
+        (found,) = logged.secrets_in(keeper.lines(), set(), [])
+    assert secret in found

@@ -15,6 +15,7 @@ from keys.models import Chore as ChoreRow
 from keys.models import KeyNotice, Message, WebhookDelivery
 from keys.services import chores
 from keys.services.chores import Chore
+from tests import logged
 from tests.servers import ROOT, portal_settings
 
 
@@ -126,4 +127,5 @@ def test_it_works_until_it_is_told_to_stop(tmp_path):
             time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
+    logged.keep_file(log)
     assert log.read_text().count("Subject: [Keyhaven] You are a member of A") == 1
