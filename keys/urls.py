@@ -49,6 +49,7 @@ key_urls: list[URLPattern | URLResolver] = [
     path("print/", key_detail.key_print, name="print"),
     path("edit/", editing.key_edit, name="edit"),
     path("rotate/", issuing.key_rotate, name="rotate"),
+    path("hand-over/", issuing.key_hand_over, name="hand-over"),
     path("first-use/", issuing.first_use, name="first-use"),
     path("disable/", key_changes.key_disable, name="disable"),
     path("enable/", key_changes.key_enable, name="enable"),

@@ -55,6 +55,7 @@ NATIVE = {
     "PATCH native:key-detail": (CHANGES_KEY, {"description": "New"}),
     "DELETE native:key-detail": (DELETES_KEY, None),
     "POST native:key-rotate": (ROTATES_KEY, {"overlap": 60}),
+    "POST native:key-hand-over": (MANAGES, {"overlap": 60}),
     "POST native:key-disable": (CHANGES_KEY, {}),
     "POST native:key-enable": (CHANGES_KEY, {}),
     "GET native:allowed-ip-list": (SEES_KEY, None),
@@ -231,6 +232,12 @@ PAGES = {
     "POST keys:edit": (CHANGE_PAGE, {}),
     "GET keys:rotate": ("302 404 200 403 403 404 403", None),
     "POST keys:rotate": ("302 404 200 403 403 404 403", {"overlap": "0"}),
+    # Whoever manages takes a key over, into the organization's hands or their own.
+    "GET keys:hand-over": ("302 404 403 200 200 404 403", None),
+    "POST keys:hand-over": (
+        "302 404 403 200 200 404 403",
+        {"to": "organization", "overlap": "0"},
+    ),
     "GET keys:first-use": (KEY_PAGE, None),
     "GET keys:disable": (CHANGE_PAGE, None),
     "POST keys:disable": (CHANGED, {}),
@@ -355,6 +362,9 @@ PUBLIC = {
     "account_reset_password_from_key_done",
     "account_confirm_email",
     "account_email_verification_sent",
+    "single_sign_on_login",
+    "single_sign_on_callback",
+    "socialaccount_login_cancelled",
 }
 
 

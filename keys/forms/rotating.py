@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from keys.forms.fields import OnceForm, ServiceForm
+from keys.models import Organization, User
 from keys.services.rotation import MAX_QUIET_HOURS
 
 
@@ -54,3 +55,34 @@ class RotateForm(OnceForm, ServiceForm):
         """Return what was chosen as arguments of `rotate_key`."""
         overlap, _label = self.OVERLAPS[self.cleaned_data["overlap"]]
         return {"overlap": overlap, "quiet_hours": self.cleaned_data["quiet_hours"]}
+
+
+class HandOverForm(RotateForm):
+    """Whose a key shall be, and how long the secret that its person knows keeps working."""
+
+    TO_ORGANIZATION, TO_ME = "organization", "me"
+
+    to = forms.ChoiceField(label=gettext_lazy("Whose it is then"), widget=forms.RadioSelect)
+
+    def __init__(self, *args: Any, actor: User, organization: Organization, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.actor = actor
+        self.fields["to"].choices = [
+            (self.TO_ORGANIZATION, organization.name),
+            (self.TO_ME, _("Yours")),
+        ]
+        self.fields["to"].initial = self.TO_ORGANIZATION
+        # It is known to somebody who leaves.
+        self.fields["overlap"].choices = [
+            choice for choice in self.fields["overlap"].choices if choice[0] != self.QUIET
+        ]
+        self.fields["overlap"].initial = "0"
+        del self.fields["quiet_hours"]
+
+    def clean(self) -> dict[str, Any]:
+        return {"quiet_hours": None, **super().clean()}
+
+    def hand_over_arguments(self) -> dict[str, Any]:
+        """Return what was chosen as arguments of `hand_over_key`."""
+        owner = self.actor if self.cleaned_data["to"] == self.TO_ME else None
+        return {"owner": owner, "overlap": self.rotate_arguments()["overlap"]}

@@ -29,6 +29,7 @@ BEFORE_SHOWN = frozenset(
         "create",
         "edit",
         "enable",
+        "hand-over",
         "import",
         "member-edit",
         "member-transfer",

@@ -52,6 +52,14 @@ class RotationSerializer(Body):
     )
 
 
+class HandOverSerializer(Body):
+    """How long the secret works on that the key's person knows; not at all when nothing is said."""
+
+    overlap = serializers.IntegerField(
+        min_value=0, max_value=10**9, required=False, help_text="Seconds, at most 30 days."
+    )
+
+
 class NothingSerializer(Body):
     """A body with nothing in it."""
 
@@ -94,6 +102,7 @@ class NativeKeyViewSet(Native, KeyViewSet):
     lookup_url_kwarg = "key_id"
     permissions = KeyViewSet.permissions | {
         "rotate": Permission.ROTATE_APIKEY,
+        "hand_over": Permission.ASSIGN_APIKEY,
         "disable": Permission.CHANGE_APIKEY,
         "enable": Permission.CHANGE_APIKEY,
     }
@@ -134,6 +143,22 @@ class NativeKeyViewSet(Native, KeyViewSet):
         if "overlap" in asked:
             asked["overlap"] = timedelta(seconds=asked["overlap"])
         key = services.rotate_key(actor=request.user, key=self.get_object(), **asked)
+        return Response(self.represent(key))
+
+    @extend_schema(
+        operation_id="api_keys_hand_over",
+        summary="Give a person's key to the organization",
+        request=HandOverSerializer,
+        responses=KeySerializer,
+    )
+    def hand_over(self, request: Request, key_id: str) -> Response:
+        """Let the key outlive its owner's membership; the reply has its new secret, once."""
+        body = HandOverSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        overlap = timedelta(seconds=body.validated_data.get("overlap", 0))
+        key = services.hand_over_key(
+            actor=request.user, key=self.get_object(), owner=None, overlap=overlap
+        )
         return Response(self.represent(key))
 
     @extend_schema(
@@ -236,6 +261,7 @@ urlpatterns = [
     route(r"v1/api-keys", NativeKeyViewSet.as_view(COLLECTION), "key-list"),
     route(_KEY, NativeKeyViewSet.as_view(ITEM), "key-detail"),
     route(rf"{_KEY}/rotate", NativeKeyViewSet.as_view({"post": "rotate"}), "key-rotate"),
+    route(rf"{_KEY}/hand-over", NativeKeyViewSet.as_view({"post": "hand_over"}), "key-hand-over"),
     route(rf"{_KEY}/disable", NativeKeyViewSet.as_view({"post": "disable"}), "key-disable"),
     route(rf"{_KEY}/enable", NativeKeyViewSet.as_view({"post": "enable"}), "key-enable"),
     route(rf"{_KEY}/allowed-ips", AllowedIPViewSet.as_view(COLLECTION), "allowed-ip-list"),

@@ -1,0 +1,180 @@
+"""A key of somebody who leaves goes on without them, with a new secret."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.urls import reverse
+
+from keys import services
+from keys.models import APIKey, AuditEvent, Scope
+from keys.networks import parse_address
+from keys.verification import Code
+from tests.key_pages import secret_on
+
+HERE = parse_address("192.0.2.7")
+
+
+def code(secret) -> Code:
+    return services.verify_key(secret=secret, address=HERE).code
+
+
+def test_a_key_that_was_handed_over_outlives_who_leaves(acme, admin, developer, key):
+    known = key.secret
+    given = services.hand_over_key(actor=admin, key=key, owner=None)
+    assert (given.pk, given.owner) == (key.pk, None)
+    assert code(known) is Code.SECRET_RETIRED
+    assert code(given.secret) is Code.VALID
+    services.remove_member(actor=admin, membership=acme.memberships.get(user=developer))
+    assert code(given.secret) is Code.VALID
+
+
+def test_whoever_sees_to_it_may_take_it_themselves(acme, admin, key):
+    given = services.hand_over_key(actor=admin, key=key, owner=admin)
+    assert given.owner == admin
+    assert code(given.secret) is Code.VALID
+
+
+def test_the_old_secret_works_for_as_long_as_was_said(acme, admin, key):
+    known = key.secret
+    services.hand_over_key(actor=admin, key=key, owner=None, overlap=timedelta(hours=1))
+    assert code(known) is Code.VALID
+
+
+def test_what_happened_is_in_the_trail_without_a_secret(acme, admin, developer, key):
+    given = services.hand_over_key(actor=admin, key=key, owner=None)
+    updated, rotated = AuditEvent.objects.order_by("-pk")[:2][::-1]
+    assert (updated.action, rotated.action) == ("apikey.updated", "apikey.rotated")
+    assert updated.changes == {"owner": [str(developer), None]}
+    assert updated.actor_user_id == admin.pk
+    assert given.secret not in f"{updated.changes}{rotated.changes}"
+
+
+def test_a_key_of_somebody_who_left_already_stays_disabled(acme, admin, developer, key):
+    services.remove_member(actor=admin, membership=acme.memberships.get(user=developer))
+    key.refresh_from_db()
+    given = services.hand_over_key(actor=admin, key=key, owner=None)
+    assert given.disabled
+    assert code(given.secret) is Code.DISABLED
+    services.enable_key(actor=admin, key=given)
+    assert code(given.secret) is Code.VALID
+
+
+@pytest.mark.parametrize("who", ["developer", "viewer", "stranger", "staff"])
+def test_who_does_not_manage_hands_over_nothing(request, acme, other, key, who):
+    with pytest.raises(PermissionDenied):
+        services.hand_over_key(actor=request.getfixturevalue(who), key=key, owner=None)
+    assert code(key.secret) is Code.VALID
+
+
+def test_nobody_gets_a_key_in_the_name_of_a_third(acme, admin, owner, key):
+    with pytest.raises(PermissionDenied):
+        services.hand_over_key(actor=admin, key=key, owner=owner)
+
+
+def test_a_key_that_may_more_than_whoever_takes_it_is_refused(acme, admin, owner, key):
+    role = services.create_role(
+        actor=owner,
+        organization=acme,
+        name="Clerk",
+        scopes=Scope.objects.filter(code__in=["READ", "UPDATE", "MANAGE"]),
+    )
+    services.update_member(actor=owner, membership=acme.memberships.get(user=admin), role=role)
+    for new_owner in (admin, None):
+        with pytest.raises(PermissionDenied):
+            services.hand_over_key(actor=admin, key=key, owner=new_owner)
+    assert code(key.secret) is Code.VALID
+
+
+def test_rules_for_keys_of_the_organization_hold(acme, admin, owner, key):
+    services.update_policy(actor=owner, organization=acme, shared_key_days=10)
+    with pytest.raises(ValidationError):
+        services.hand_over_key(actor=admin, key=key, owner=None)
+    key.refresh_from_db()
+    assert key.owner is not None
+    assert code(key.secret) is Code.VALID
+
+
+@pytest.mark.parametrize("whose", ["organization", "own"])
+def test_what_is_so_already_is_said(acme, admin, manage_key, whose):
+    key, owner = manage_key, None
+    if whose == "own":
+        key = services.issue_key(actor=admin, organization=acme, name="Mine", scopes=["READ"])
+        owner = admin
+    with pytest.raises(ValidationError) as problem:
+        services.hand_over_key(actor=admin, key=key, owner=owner)
+    assert "already" in str(problem.value)
+
+
+class TestThePages:
+    def page(self, key) -> str:
+        return reverse("keys:hand-over", args=["acme", key.identifier])
+
+    def test_removing_somebody_offers_to_hand_their_keys_over(
+        self, client, acme, admin, developer, key
+    ):
+        client.force_login(admin)
+        member = acme.memberships.get(user=developer)
+        text = client.get(reverse("keys:member-remove", args=["acme", member.pk])).text
+        assert self.page(key) in text
+        assert "knows its secret, so it gets a new one" in text
+
+    def test_who_leaves_is_told_to_have_them_taken_over(self, client, acme, developer, key):
+        client.force_login(developer)
+        text = client.get(reverse("keys:leave", args=["acme"])).text
+        assert self.page(key) not in text
+        assert "take it over before you leave" in text
+
+    def test_the_new_secret_is_shown_once(self, client, acme, admin, key):
+        client.force_login(admin)
+        form = client.get(self.page(key)).context["form"]
+        typed = {"token": form.new_token, "to": "organization", "overlap": "0"}
+        secret = secret_on(client.post(self.page(key), typed))
+        assert code(secret) is Code.VALID
+        key.refresh_from_db()
+        assert key.owner is None
+        again = client.post(self.page(key), typed)
+        assert secret not in again.text
+        assert code(secret) is Code.VALID
+
+    def test_a_refusal_is_shown_beside_what_was_chosen(self, client, acme, admin, manage_key):
+        client.force_login(admin)
+        form = client.get(self.page(manage_key)).context["form"]
+        typed = {"token": form.new_token, "to": "organization", "overlap": "0"}
+        text = client.post(self.page(manage_key), typed).text
+        assert "belongs to the organization already" in text
+        assert code(manage_key.secret) is Code.VALID
+
+    @pytest.mark.parametrize("typed", [{}, {"to": "owner"}, {"overlap": "quiet"}])
+    def test_nonsense_is_refused(self, client, acme, admin, key, typed):
+        client.force_login(admin)
+        form = client.get(self.page(key)).context["form"]
+        sent = {"token": form.new_token, "to": "organization", "overlap": "0"} | typed
+        if not typed:
+            del sent["to"]
+        assert "errorlist" in client.post(self.page(key), sent).text
+        assert code(key.secret) is Code.VALID
+
+    def test_the_page_of_dangers_leads_there_for_others_keys(
+        self, client, acme, admin, developer, key
+    ):
+        danger = reverse("keys:danger", args=["acme", key.identifier])
+        client.force_login(developer)
+        assert self.page(key) not in client.get(danger).text
+        client.force_login(admin)
+        assert self.page(key) in client.get(danger).text
+
+
+def test_a_program_that_manages_does_so_too(client, acme, manage_key, key):
+    answer = client.post(
+        f"/v1/api-keys/{key.pk}/hand-over",
+        {},
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {manage_key.secret}"},
+    )
+    assert answer.status_code == 200, answer.text
+    key_now = APIKey.objects.get(pk=key.pk)
+    assert key_now.owner is None
+    assert code(key.secret) is Code.SECRET_RETIRED
+    [secret] = [each for each in answer.json().values() if str(each).startswith("kh_")]
+    assert code(secret) is Code.VALID
