@@ -71,10 +71,8 @@ class Gate:
 
     def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request, or let the application answer it."""
-        # Another thread may be here at the same time; to start twice does no harm.
-        if (start := self._start) is not None:
-            start()
-            self._start = None
+        if self._start is not None and not self._has_started():
+            return _refused(start_response)
         door = self._doors.get(environ.get("PATH_INFO", ""))
         if door is None:
             return self._application(environ, start_response)
@@ -93,6 +91,18 @@ class Gate:
             return self._application(environ, start_response)
         start_response(answer.status, [*answer.headers, ("X-Request-Id", request.hex())])
         return answer.body if environ["REQUEST_METHOD"] != "HEAD" else []
+
+    def _has_started(self) -> bool:
+        # Another thread may be here at the same time; to start twice does no harm.
+        if (start := self._start) is not None:
+            try:
+                start()
+            except OSError:
+                # The next request tries again: there may be room on the disk then.
+                logger.exception("This process cannot serve: STATE_DIR cannot be used.")
+                return False
+            self._start = None
+        return True
 
     def _answer_proxy(self, environ: Environment, request: bytes) -> Answer | None:
         way = self._reader.proxy_way(environ)
@@ -224,6 +234,12 @@ class Gate:
             request,
         )
         return known.answer
+
+
+def _refused(start_response: Callable[..., Any]) -> Iterable[bytes]:
+    answer = answers.of_our_failure()
+    start_response(answer.status, list(answer.headers))
+    return answer.body
 
 
 def _settle_proxy(

@@ -387,3 +387,15 @@ class TestNext:
         send(gate, **asking(key))
         send(gate, **asking(key))
         assert started == [True]
+
+    def test_it_answers_nobody_before_it_could_start(self, manage_key):
+        """A full disk at the first start."""
+        attempts = iter([OSError("No space left on device"), None])
+
+        def start():
+            if (problem := next(attempts)) is not None:
+                raise problem
+
+        gate = Gate(refuse_to_answer, start=start)
+        assert send(gate, **asking(manage_key))[0] == 503
+        assert send(gate, **asking(manage_key))[0] == 204
