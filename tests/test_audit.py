@@ -4,6 +4,7 @@ import json
 import logging
 from datetime import timedelta
 from decimal import Decimal
+from unittest.mock import ANY
 
 import pytest
 from django.apps import apps
@@ -113,7 +114,7 @@ def story(acme, owner, staff, developer, other, superuser):
                 actor=developer, secret=cast["key"].secrets.order_by("pk").first()
             ),
         ),
-        ("apikey.locked", staff, on_key(services.lock_key, staff)),
+        ("apikey.locked", staff, on_key(services.lock_key, staff, reason="Abuse")),
         ("apikey.unlocked", staff, on_key(services.unlock_key, staff)),
         ("apikey.revoked", developer, on_key(services.revoke_key)),
         (
@@ -252,9 +253,76 @@ def story(acme, owner, staff, developer, other, superuser):
     ]
 
 
+# What the events of the story say beside who did what to what; of an action the later ones count.
+SAID = {
+    "apikey.issued": {
+        "name": "Backend",
+        "slug": "backend",
+        "description": "",
+        "owner": "developer@acme.example",
+        "workspace": "Default",
+        "role": None,
+        "scopes": ["READ"],
+        "not_before": None,
+        "expires_at": None,
+        "disabled": False,
+        "limit": "5",
+        "limit_reset": None,
+        "include_byok_in_limit": False,
+        "rate_limits": [],
+        "assign_server_ips": False,
+        "allowed_ips": ["10.0.0.0/8"],
+        "external_user": None,
+        "dialect": "native",
+        "label": ANY,
+    },
+    "apikey.updated": {
+        "name": ["Backend", "Renamed"],
+        "allowed_ips": [["10.0.0.1", "10.0.0.2 (inactive) # VPN"], ["10.0.0.1"]],
+    },
+    "apikey.disabled": {"disabled": [False, True]},
+    "apikey.enabled": {"disabled": [True, False]},
+    "apikey.rotated": {"label": [ANY, ANY], "old_secret_works_until": ANY},
+    "apikey.secret_retired": {"label": ANY},
+    "apikey.locked": {"reason": "Abuse"},
+    "organization.created": {"name": "New", "slug": "new", "owner": "owner@acme.example"},
+    "organization.updated": {"name": ["Acme", "ACME"]},
+    "user.created": {
+        "email": "ada@acme.example",
+        "first_name": "",
+        "last_name": "",
+        "is_active": True,
+        "is_staff": False,
+        "is_superuser": False,
+    },
+    "user.updated": {"first_name": ["", "A"]},
+    "workspace.created": {"name": "Sandbox", "is_default": False},
+    "workspace.updated": {"name": ["Sandbox", "Lab"]},
+    "scope.created": {"code": "orders:read", "description": ""},
+    "scope.updated": {"description": ["", "See orders"]},
+    "role.created": {"number": 10, "name": "clerk", "description": "", "scopes": []},
+    "role.updated": {"name": ["clerk", "teller"]},
+    "membership.created": {"user": "newcomer@acme.example", "role": "readonly", "is_owner": False},
+    "membership.updated": {"is_owner": [False, True]},
+    "membership.deleted": {"user": "newcomer@acme.example", "role": "readonly", "is_owner": True},
+    "invitation.sent": {"role": "readonly", "is_owner": False, "expires_at": ANY},
+    "invitation.sent_again": {"role": "readonly", "is_owner": False, "expires_at": ANY},
+    "serveraddress.created": {"network": "10.0.0.0/8", "comment": ""},
+    "serveraddress.updated": {"comment": ["", "Frankfurt"]},
+    "policy.updated": {"idle_days": [None, 400]},
+    "webhook.created": {"url": "https://example.com/", "description": "", "events": []},
+    "webhook.updated": {"description": ["", "Chat"]},
+    "webhook.secret_rotated": {"old_secret_signs_until": ANY},
+    "webhook.replayed": {"message": ANY, "event": "webhook.test"},
+    "apikey.exported": {"keys": 3, "status": "active"},
+    "audit.exported": {"file_format": "csv"},
+}
+
+
 def test_every_service_leaves_one_event(story):
     """T23: nothing comes to be, changes or ends without a trace of who did it."""
     _, chapters = story
+    said = {}
     for action, actor, call in chapters:
         before = AuditEvent.objects.count()
         call()
@@ -263,6 +331,8 @@ def test_every_service_leaves_one_event(story):
         assert (event.action, event.actor_user, event.actor_label) == (action, actor, str(actor))
         # People belong to no organization by themselves.
         assert (event.organization is None) == action.startswith("user.")
+        said.setdefault(action, {}).update(event.changes or {})
+    assert {action: changes for action, changes in said.items() if changes} == SAID
 
 
 def test_the_story_calls_every_service_that_changes_something(story):

@@ -35,7 +35,7 @@ from keys.models import (
     Workspace,
 )
 from keys.networks import parse_address
-from keys.roles import Permission
+from keys.roles import Permission, Reach
 from tests.conftest import join, make_person
 
 # Columns: people first, then credentials.
@@ -481,6 +481,57 @@ def test_a_deactivated_superuser_is_nobody(superuser, acme):
     superuser.save()
     assert not policy.visible(superuser, Organization.objects.all()).exists()
     assert policy.held_scopes(superuser, acme) == frozenset()
+
+
+def test_only_the_operator_and_superusers_have_every_right(superuser, staff, owner, manage_key):
+    assert policy.has_every_right(policy.OPERATOR)
+    assert policy.has_every_right(superuser)
+    for actor in (staff, owner, manage_key, AnonymousUser()):
+        assert not policy.has_every_right(actor)
+    superuser.is_active = False
+    assert not policy.has_every_right(superuser)
+
+
+def test_staff_oversee_the_installation_and_people_of_an_organization_do_not(
+    superuser, staff, owner, manage_key
+):
+    for actor in (policy.OPERATOR, superuser, staff):
+        assert policy.oversees_installation(actor)
+    for actor in (owner, manage_key, AnonymousUser()):
+        assert not policy.oversees_installation(actor)
+    staff.is_active = False
+    assert not policy.oversees_installation(staff)
+
+
+def test_who_manages_sees_every_key(
+    acme, owner, developer, stranger, staff, key, manage_key, strangers_key
+):
+    for actor in (policy.OPERATOR, owner, staff, manage_key):
+        assert policy.sees_every_key(actor, acme)
+    for actor in (developer, stranger, key, strangers_key, AnonymousUser()):
+        assert not policy.sees_every_key(actor, acme)
+
+
+def test_a_lock_keeps_from_all_but_revoking(key):
+    for locked_at, permission, is_kept in (
+        (None, Permission.CHANGE_APIKEY, False),
+        (timezone.now(), Permission.CHANGE_APIKEY, True),
+        (timezone.now(), Permission.DELETE_APIKEY, False),
+    ):
+        key.locked_at = locked_at
+        assert policy.is_locked_for(key, permission) is is_kept
+
+
+def test_how_far_a_key_has_to_reach_for_a_row(acme, admin, key, manage_key):
+    others_key = _issue(admin, acme, ["READ"], allowed_ips=["192.0.2.1"])
+    reaches = {
+        key: Reach.OWN,
+        manage_key: Reach.SHARED,
+        others_key: Reach.ORGANIZATION,
+        others_key.allowed_ips.get(): Reach.ORGANIZATION,
+        acme.workspaces.get(): Reach.OWN,
+    }
+    assert {row: policy.reach_needed(key, row) for row in reaches} == reaches
 
 
 def test_an_unsaved_row_is_nobodys(owner, acme):

@@ -1,6 +1,7 @@
 """An organization may keep out who has no second factor, until they have one."""
 
 import pytest
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.test import Client
 from django.urls import reverse
@@ -47,6 +48,16 @@ def test_once_they_have_one_everything_is_there(client, strict, developer):
     client.force_login(developer)
     TOTP.activate(developer, generate_totp_secret())
     assert get(client, "list").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [(Authenticator.Type.WEBAUTHN, 200), (Authenticator.Type.RECOVERY_CODES, 403)],
+)
+def test_a_passkey_is_one_and_recovery_codes_are_none(client, strict, developer, kind, status):
+    Authenticator.objects.create(user=developer, type=kind, data={})
+    client.force_login(developer)
+    assert get(client, "list").status_code == status
 
 
 def test_their_keys_work_on(strict, key):
