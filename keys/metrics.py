@@ -76,7 +76,7 @@ def _reserve(filename: str, size: int) -> None:
         os.close(descriptor)
 
 
-values.MmapedDict = ReservedFile  # type: ignore[attr-defined]
+values.MmapedDict = ReservedFile  # type: ignore[misc]
 
 # Files of processes that ended count on for that long: a restart is no new beginning.
 _KEPT_SECONDS = 86400

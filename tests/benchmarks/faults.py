@@ -5,6 +5,7 @@ that need what is not here (a disk to mount, PostgreSQL, Redis) are left out, an
 """
 
 import argparse
+import os
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,11 +15,14 @@ from tests.faults.installation import Engines
 from tests.faults.scenarios import SCENARIOS, NotHereError, Scenario
 
 _PREFACE = """\
+Of each it is promised that nothing acknowledged is lost, that each answer is counted once, and
+that nobody gets in who may not. “Promised” is what holds beside that.
+
 Verifications by GET and POST, some of them charged; keys that are issued, disabled and
 revoked; and intruders with revoked, disabled, locked, rotated, unknown and other keys, at
-three doors, go on all the time, over one connection each. “Failed” is what was answered 503
-or not at all. A verification that failed may have been counted; one that was answered is
-counted once."""
+three doors, go on all the time. A verification that was broken off, one at most for each of
+the connections and each blow, may have been counted; one that was answered is counted once.
+What is sent while nobody listens is in no figure."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +42,8 @@ def run(options: argparse.Namespace) -> str:
             _row(SCENARIOS[name], engines, folder / name, options.seconds) for name in options.only
         ]
     heads = ["| fault | promised | measured | kept |", "| --- | --- | --- | --- |"]
-    told = "\n".join(f"- {name}: {value}" for name, value in facts().items())
+    known = facts() | {"load at the end": f"{os.getloadavg()[0]:.1f}"}
+    told = "\n".join(f"- {name}: {value}" for name, value in known.items())
     return "\n\n".join(["# What faults cost", _PREFACE, told, "\n".join([*heads, *rows])])
 
 

@@ -6,17 +6,27 @@ import json
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 # So many of those that were ended last are tried again and again.
 _TRIED_AGAIN = 30
 _PAUSE_SECONDS = 0.002
+# While nobody listens, so that whoever is to listen again has the processors.
+_PAUSE_UNREACHED_SECONDS = 0.05
+# Over so many connections each key is asked about.
+CONNECTIONS = 3
+
+UNANSWERED, UNREACHED = "unanswered", "unreached"
 
 
 class UnansweredError(Exception):
     """Nobody knows what became of a request."""
+
+
+class UnreachedError(Exception):
+    """Nobody listens: the request was not sent."""
 
 
 class Caller:
@@ -26,13 +36,17 @@ class Caller:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
     def call(self, method: str, path: str, secret: str, body: Any = None) -> tuple[int, Any]:
-        """Return status and body of the answer. Raises UnansweredError."""
+        """Return status and body of the answer. Raises UnansweredError, UnreachedError."""
         headers = {"X-API-Key": secret, "Content-Type": "application/json"}
         content = None if body is None else json.dumps(body)
         try:
             self._connection.request(method, path, content, headers)
             answer = self._connection.getresponse()
             text = answer.read()
+        except ConnectionRefusedError as error:
+            self._connection.close()
+            time.sleep(_PAUSE_UNREACHED_SECONDS)
+            raise UnreachedError from error
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             raise UnansweredError from error
@@ -47,17 +61,29 @@ class Caller:
 class Tally:
     """How often a key was asked about, and what came of it."""
 
-    accepted: int = 0
-    refused: int = 0
-    # Broken off, or answered that something went wrong.
-    failed: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
     # When it was accepted last, by the monotonic clock.
     accepted_at: float = 0.0
-    statuses: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def accepted(self) -> int:
+        return self.statuses["VALID"] + self.statuses["204"]
+
+    @property
+    def failed(self) -> int:
+        """Broken off, or answered that something went wrong."""
+        return self.statuses[UNANSWERED] + self.statuses["503"] + self.statuses["500"]
 
     @property
     def answered(self) -> int:
-        return self.accepted + self.refused
+        return self.statuses.total() - self.failed - self.statuses[UNREACHED]
+
+    @staticmethod
+    def of_all(tallies: Iterable["Tally"]) -> "Tally":
+        """Return what several saw together."""
+        tallies = list(tallies)
+        together = sum((each.statuses.copy() for each in tallies), Counter())
+        return Tally(together, max(each.accepted_at for each in tallies))
 
 
 @dataclass
@@ -69,7 +95,6 @@ class Changes:
     revoked: dict[int, str] = field(default_factory=dict)
     # Of these nobody knows whether they were ended.
     unsure: set[int] = field(default_factory=set)
-    failed: int = 0
     # Keys that did not work right after the portal said that they were there.
     lost: list[int] = field(default_factory=list)
     acknowledged_at: float = 0.0
@@ -89,14 +114,15 @@ class Load:
 
     def __init__(self, port: int, cast: dict[str, Any], asked: tuple[str, ...]) -> None:
         self.port, self.cast = port, cast
-        self.tallies = {name: Tally() for name in asked}
+        # Of each connection, which nobody else writes.
+        self._tallies = {name: [Tally() for _each in range(CONNECTIONS)] for name in asked}
         self.changes = Changes()
         # Who was let in that may not, and through which door.
         self.breaches: list[str] = []
         self.attempts = 0
         self._is_over = threading.Event()
         tasks = [
-            *(self._asking(name) for name in asked),
+            *(self._asking(name, one) for name in asked for one in self._tallies[name]),
             self._change,
             self._intrude,
         ]
@@ -114,6 +140,11 @@ class Load:
             thread.join()
         if self._errors and error[0] is None:
             raise self._errors[0]
+
+    @property
+    def tallies(self) -> dict[str, Tally]:
+        """Return what became of each key that was asked about, until now."""
+        return {name: Tally.of_all(each) for name, each in self._tallies.items()}
 
     def secret(self, name: str) -> str:
         return self.cast["keys"][name][1]
@@ -138,9 +169,9 @@ class Load:
         finally:
             caller.close()
 
-    def _asking(self, name: str) -> Callable[[Caller], Iterator[None]]:
+    def _asking(self, name: str, tally: Tally) -> Callable[[Caller], Iterator[None]]:
         """Ask about one key: as a proxy does, one that is called posted as a service does."""
-        tally, secret = self.tallies[name], self.secret(name)
+        secret = self.secret(name)
 
         def ask(caller: Caller) -> Iterator[None]:
             while True:
@@ -148,12 +179,7 @@ class Load:
                 code = verdict(caller, secret, self.secret("manager"), is_posted=name == "posted")
                 tally.statuses[code] += 1
                 if code in ("VALID", "204"):
-                    tally.accepted += 1
                     tally.accepted_at = asked_at
-                elif code.startswith("5") or code == "unanswered":
-                    tally.failed += 1
-                else:
-                    tally.refused += 1
                 yield
 
         return ask
@@ -194,21 +220,20 @@ class Load:
         if status in (200, 204):
             ended[key] = self.changes.issued[key]
             self._attempt(caller, "ended", ended[key])
-        else:
+        elif status != UNREACHED:
             self.changes.unsure.add(key)
 
-    def _try(self, caller: Caller, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def _try(self, caller: Caller, method: str, path: str, body: Any = None) -> tuple[Any, Any]:
+        told = None
         try:
             status, told = caller.call(method, path, self.secret("manager"), body)
         except UnansweredError:
-            self.changes.statuses["unanswered"] += 1
-            self.changes.failed += 1
-            return 0, None
+            status = UNANSWERED
+        except UnreachedError:
+            status = UNREACHED
         self.changes.statuses[str(status)] += 1
-        if status < 300:
+        if status in (200, 201, 204):
             self.changes.acknowledged_at = time.monotonic()
-        else:
-            self.changes.failed += 1
         return status, told
 
     def _intrude(self, caller: Caller) -> Iterator[None]:
@@ -235,20 +260,24 @@ class Load:
 
 
 def verdict(caller: Caller, secret: str, asker: str = "", *, is_posted: bool = False) -> str:
-    """Return the code or the status with which the portal judges a key; or `unanswered`."""
+    """Return the code or the status with which the portal judges a key, or why there is none."""
     try:
         if not is_posted:
             return str(caller.call("GET", "/v1/auth?scope=READ", secret)[0])
         body = {"key": secret, "scopes": ["READ"], "ip": "127.0.0.1"}
         status, told = caller.call("POST", "/v1/verify", asker, body)
     except UnansweredError:
-        return "unanswered"
+        return UNANSWERED
+    except UnreachedError:
+        return UNREACHED
     return told["code"] if status == 200 else str(status)
 
 
 def called(caller: Caller, secret: str) -> str:
-    """Return the status with which the portal lets a key list keys; or `unanswered`."""
+    """Return the status with which the portal lets a key list keys, or why there is none."""
     try:
         return str(caller.call("GET", "/v1/api-keys", secret)[0])
     except UnansweredError:
-        return "unanswered"
+        return UNANSWERED
+    except UnreachedError:
+        return UNREACHED
