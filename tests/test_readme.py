@@ -16,6 +16,7 @@ READERS = {
     "one_of",
     "parse_audit_keys",
     "parse_imported_peppers",
+    "parse_issuer",
     "parse_lease",
     "parse_networks",
     "positive_seconds",
