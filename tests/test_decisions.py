@@ -54,6 +54,15 @@ class TestOfEachDoor:
         assert (row.method, row.path) == ("GET", "/v1/api-keys")
         assert row.request_id == answer["X-Request-Id"]
 
+    def test_a_call_that_is_judged_from_memory_names_it_too(self, journal, client, key):
+        answer = call(client, key)
+        assert not Decision.objects.exists()
+        journal.fold()
+        row = Decision.objects.get()
+        assert (row.outcome, row.door, row.user_agent) == ("VALID", "api", "curl/8.5")
+        assert (row.method, row.path) == ("GET", "/v1/api-keys")
+        assert row.request_id == answer["X-Request-Id"]
+
     def test_a_question_over_the_wire_is_two_judgements(self, client, key, read_only_key):
         body = {"key": read_only_key.secret, "ip": "192.0.2.1"}
         call(

@@ -479,6 +479,35 @@ class TestChanging:
 class TestRolesAndMembers:
     """Scopes reach people and keys through roles too."""
 
+    def test_who_does_not_manage_defines_nothing(
+        self, acme, owner, developer, viewer, stranger, staff, key, orders
+    ):
+        """Not even what gives nobody anything."""
+        here = {"organization": acme}
+        role = {"role": services.create_role(actor=owner, **here, name="porter")}
+        space = {"workspace": services.create_workspace(actor=owner, **here, name="Lab")}
+        address = services.add_server_address(actor=owner, **here, network="192.0.2.9")
+        before = AuditEvent.objects.count()
+        for service, arguments in (
+            (services.create_role, {**here, "name": "clerk"}),
+            (services.update_role, {**role, "name": "doorkeeper"}),
+            (services.delete_role, role),
+            (services.create_scope, {**here, "code": "bills:pay"}),
+            (services.update_scope, {"scope": orders[0], "description": "See orders"}),
+            (services.delete_scope, {"scope": orders[0]}),
+            (services.create_workspace, {**here, "name": "Sandbox"}),
+            (services.update_workspace, {**space, "name": "Sandbox"}),
+            (services.delete_workspace, space),
+            (services.add_server_address, {**here, "network": "192.0.2.10"}),
+            (services.update_server_address, {"server_address": address, "comment": "Office"}),
+            (services.remove_server_address, {"server_address": address}),
+            (services.update_organization, {**here, "name": "Mine"}),
+        ):
+            for actor in (developer, viewer, stranger, staff, key):
+                with pytest.raises(PermissionDenied):
+                    service(actor=actor, **arguments)
+        assert AuditEvent.objects.count() == before
+
     def test_a_role_gets_no_scope_that_its_author_lacks(self, acme, owner, developer, orders):
         role = services.create_role(
             actor=owner,

@@ -401,6 +401,13 @@ class TestPolicyItself:
             "roles": [[], ["developer: gives READ; asks beyond 7 days"]],
         }
 
+    def test_roles_are_told_in_their_order(self, set_policy, acme):
+        set_policy(roles=[RoleTerms(role(name), approval_days=7) for name in ("readonly", "admin")])
+        assert AuditEvent.objects.first().changes == {
+            "roles": [[], ["admin: asks beyond 7 days", "readonly: asks beyond 7 days"]]
+        }
+        assert [each.role.name for each in rules.rules_of(acme).roles] == ["admin", "readonly"]
+
     def test_rules_that_say_nothing_are_not_kept(self, set_policy, acme):
         set_policy(roles=[RoleTerms(role("developer"), frozenset({"READ"}))])
         set_policy(roles=[RoleTerms(role("developer"))])
