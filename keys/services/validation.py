@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -51,11 +52,20 @@ def validate(
 def _constraints_in_doubt(row: models.Model) -> list[BaseConstraint]:
     """Return the constraints to look at one by one: of the checks, none if a query passes all."""
     constraints = list(row._meta.constraints)
-    checks = [each for each in constraints if isinstance(each, CheckConstraint)]
-    columns = {each.name: Value(getattr(row, each.attname), each) for each in row._meta.fields}
-    if checks and Q(*(each.condition for each in checks)).check(columns):
-        return [each for each in constraints if each not in checks]
+    checks = _checks_of(type(row))
+    names = checks.referenced_base_fields
+    fields = [each for each in row._meta.fields if each.name in names]
+    columns = {each.name: Value(getattr(row, each.attname), each) for each in fields}
+    if checks and checks.check(columns):
+        return [each for each in constraints if not isinstance(each, CheckConstraint)]
     return constraints
+
+
+@cache
+def _checks_of(model: type[models.Model]) -> Q:
+    """Return what the model's checks demand together; nothing where there are none."""
+    constraints = model._meta.constraints
+    return Q(*(each.condition for each in constraints if isinstance(each, CheckConstraint)))
 
 
 def save(row: models.Model, **options: Any) -> None:
