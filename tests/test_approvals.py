@@ -36,12 +36,6 @@ def strict(owner, admin, acme):
 
 
 @pytest.fixture
-def two_people(owner, admin, acme):
-    """It takes two people to give MANAGE."""
-    services.update_policy(actor=owner, organization=acme, two_person_rule=True)
-
-
-@pytest.fixture
 def asked(strict, acme, developer) -> ApprovalRequest:
     """A developer's request for a key that deletes."""
     return ask(developer, acme)
@@ -57,6 +51,10 @@ def ask(actor, organization, **terms) -> ApprovalRequest:
     return services.request_key(
         actor=actor, organization=organization, reason="Old files pile up.", **wanted
     )
+
+
+def url(name, *args) -> str:
+    return reverse(f"keys:{name}", args=["acme", *args])
 
 
 def fresh(row):
@@ -426,87 +424,6 @@ class TestWidening:
         assert fresh(request).state == "pending"
 
 
-class TestTwoPeopleForManage:
-    """No one person gives the right over everything."""
-
-    def test_a_key_with_manage_is_asked_for(self, two_people, acme, owner, admin):
-        arguments = {"organization": acme, "name": "Boss", "scopes": ["READ", "MANAGE"]}
-        with pytest.raises(ApprovalRequiredError, match="takes two people"):
-            services.issue_key(actor=owner, **arguments)
-        request = services.request_key(actor=owner, reason="Terraform.", **arguments)
-        with pytest.raises(PermissionDenied):
-            services.approve_request(actor=owner, request=request)
-        services.approve_request(actor=admin, request=request)
-        assert services.issue_approved_key(actor=owner, request=request).is_management
-
-    def test_a_key_that_manages_gives_it_to_no_other(self, acme, manage_key, two_people):
-        with pytest.raises(ApprovalRequiredError):
-            services.issue_key(
-                actor=manage_key, organization=acme, name="Sibling", scopes=["MANAGE"]
-            )
-        with pytest.raises(PermissionDenied, match="A person has to ask"):
-            ask(manage_key, acme, scopes=["MANAGE"])
-
-    def test_a_role_with_manage_is_asked_for(self, two_people, acme, owner, admin, developer):
-        membership = acme.memberships.get(user=developer)
-        arguments = {"actor": owner, "membership": membership, "role": role("admin")}
-        with pytest.raises(ApprovalRequiredError):
-            services.update_member(**arguments)
-        request = services.request_role(**arguments, reason="She leads the team.")
-        services.approve_request(actor=admin, request=request)
-        assert fresh(membership).role == role("admin")
-
-    @pytest.mark.parametrize("part", [{"scopes": ["READ"]}, {"expires_at": None}])
-    def test_a_role_is_approved_as_a_whole(self, two_people, acme, owner, admin, developer, part):
-        membership = acme.memberships.get(user=developer)
-        request = services.request_role(
-            actor=owner, membership=membership, role=role("admin"), reason="She leads the team."
-        )
-        with pytest.raises(ValidationError, match="as a whole") as caught:
-            services.approve_request(actor=admin, request=request, **part)
-        assert list(caught.value.message_dict) == list(part)
-        assert fresh(membership).role == role("developer")
-        assert (fresh(request).state, fresh(request).approved_terms) == ("pending", None)
-
-    def test_who_approves_a_role_holds_all_of_it(self, two_people, acme, owner, admin, developer):
-        membership = acme.memberships.get(user=developer)
-        request = services.request_role(
-            actor=owner, membership=membership, role=role("admin"), reason="She leads the team."
-        )
-        narrow = services.issue_key(
-            actor=policy.OPERATOR, organization=acme, name="Manages", owner=admin,
-            scopes=["READ", "MANAGE"],
-        )  # fmt: skip
-        with pytest.raises(PermissionDenied, match="do not hold"):
-            services.approve_request(actor=narrow, request=request)
-        assert fresh(membership).role == role("developer")
-
-    def test_nobody_joins_with_it(self, two_people, acme, owner):
-        with pytest.raises(ValidationError, match="takes two people"):
-            services.add_member(
-                actor=owner, organization=acme, user=make_person("x@acme.example"),
-                role=role("admin"),
-            )  # fmt: skip
-
-    def test_a_role_that_people_hold_does_not_get_it(self, two_people, acme, owner, developer):
-        clerk = services.create_role(actor=owner, organization=acme, name="clerk")
-        services.update_member(
-            actor=owner, membership=acme.memberships.get(user=developer), role=clerk
-        )
-        with pytest.raises(ValidationError, match="takes two people"):
-            services.update_role(actor=owner, role=clerk, scopes=role("admin").scopes.all())
-
-    def test_only_an_owner_switches_it_off(self, two_people, acme, owner, admin):
-        with pytest.raises(PermissionDenied):
-            services.update_policy(actor=admin, organization=acme, two_person_rule=False)
-        services.update_policy(actor=owner, organization=acme, two_person_rule=False)
-
-    def test_the_operator_helps_where_nobody_else_is_left(self, two_people, acme):
-        services.issue_key(
-            actor=policy.OPERATOR, organization=acme, name="Rescue", scopes=["MANAGE"]
-        )
-
-
 @pytest.mark.django_db(transaction=True)
 class TestAtTheSameMoment:
     """Two who do the same at once: one comes first, and the other finds it done."""
@@ -555,28 +472,25 @@ class TestAtTheSameMoment:
 class TestPages:
     """Asking, deciding and issuing in the browser."""
 
-    def url(self, name, *args) -> str:
-        return reverse(f"keys:{name}", args=["acme", *args])
-
     def test_the_form_says_beforehand_that_somebody_has_to_approve(self, strict, acme, developer):
         client = sign_in(developer)
         data = fill(client, acme, scopes=["READ", "DELETE"], expiry="30")
-        preview = client.post(self.url("create"), {**data, "preview": "1"})
+        preview = client.post(url("create"), {**data, "preview": "1"})
         assert "giving DELETE to a key needs approval" in words_of(preview)
-        free = client.post(self.url("create"), {**data, "scopes": ["READ"], "preview": "1"})
+        free = client.post(url("create"), {**data, "scopes": ["READ"], "preview": "1"})
         assert "Somebody else has to approve" not in words_of(free)
 
     def test_from_the_question_to_the_secret(self, strict, acme, owner, developer):
         asking, deciding = sign_in(developer), sign_in(owner)
         data = fill(asking, acme, scopes=["READ", "DELETE"], expiry="30")
-        page = asking.post(self.url("create"), data)
+        page = asking.post(url("create"), data)
         assert "say why you need it" in words_of(page)
         data = fill(asking, acme, scopes=["READ", "DELETE"], expiry="30", reason="Old files.")
-        response = asking.post(self.url("create"), data)
+        response = asking.post(url("create"), data)
         request = ApprovalRequest.objects.get()
-        assert response.url == self.url("approval", request.pk)
+        assert response.url == url("approval", request.pk)
         assert not acme.api_keys.exists()
-        home = deciding.get(self.url("overview"))
+        home = deciding.get(url("overview"))
         assert "Waiting for you" in words_of(home)
         page = deciding.get(response.url)
         assert "Old files." in words_of(page)
@@ -587,41 +501,24 @@ class TestPages:
         page = asking.get(response.url)
         assert "(approved)" in words_of(page)
         token = page.content.decode().split('name="token" value="')[1].split('"')[0]
-        shown = asking.post(self.url("approval-issue", request.pk), {"token": token})
+        shown = asking.post(url("approval-issue", request.pk), {"token": token})
         key = acme.api_keys.get()
         assert key.scope_codes == ["DELETE"]
         assert shown.context["key"].secret in text_of(shown)
-        again = asking.post(self.url("approval-issue", request.pk), {"token": token})
+        again = asking.post(url("approval-issue", request.pk), {"token": token})
         assert shown.context["key"].secret not in text_of(again)
-
-    def test_why_it_needs_approval_is_said_in_the_language_of_who_reads(
-        self, two_people, acme, owner, admin
-    ):
-        needing = {"expires_at": None, "scopes": ["READ", "MANAGE"]}
-        strict = RoleTerms(role("admin"), frozenset(), frozenset({"READ"}), 30)
-        services.update_policy(actor=owner, organization=acme, roles=[strict])
-        asked = ask(admin, acme, **needing)
-        page = reverse("keys:approval", args=["acme", asked.pk])
-        in_german = {"Accept-Language": "de"}
-        for address in (page, reverse("keys:approvals", args=["acme"])):
-            english = words_of(sign_in(owner).get(address))
-            assert "At Acme it takes two people to give MANAGE." in english
-            german = words_of(sign_in(owner).get(address, headers=in_german))
-            assert "In der Rolle admin" in german
-            assert "länger als 30 Tage" in german
-            assert "it takes two people" not in german
 
     def test_what_is_asked_for_stands_in_the_order_of_the_form(self, strict, acme, developer):
         terms = {"dialect": "native", "expires_at": None, "owner": developer}
         request = ask(developer, acme, **terms)
-        page = words_of(sign_in(developer).get(self.url("approval", request.pk)))
+        page = words_of(sign_in(developer).get(url("approval", request.pk)))
         places = [page.index(word) for word in ("Name Cleaner", "Owner", "Scopes", "Expires")]
         assert places == sorted(places)
         assert "Format Keyhaven" in page
         assert "asked before" not in page
 
     def test_a_denial_without_a_note_says_what_is_missing(self, asked, owner):
-        page = sign_in(owner).post(self.url("approval", asked.pk), {"action": "deny"})
+        page = sign_in(owner).post(url("approval", asked.pk), {"action": "deny"})
         assert "Say why, for whoever asked" in words_of(page)
 
     def test_what_the_requester_lost_is_said_to_who_decides(self, asked, acme, owner, developer):
@@ -630,7 +527,7 @@ class TestPages:
         )
         end = asked.terms["expires_at"][:16]
         sent = {"action": "approve", "scopes": ["READ", "DELETE"], "expires_at": end}
-        page = sign_in(owner).post(self.url("approval", asked.pk), sent)
+        page = sign_in(owner).post(url("approval", asked.pk), sent)
         assert "do not have permission" in words_of(page)
 
     def test_widening_asks_on_the_page_of_the_key(self, strict, acme, owner, developer):
@@ -653,18 +550,6 @@ class TestPages:
         assert "READ → READ, DELETE" in words_of(page)
         assert "scopes_before" not in words_of(page)
 
-    def test_a_member_gets_manage_by_two(self, two_people, acme, owner, admin, developer):
-        membership = acme.memberships.get(user=developer)
-        client = sign_in(owner)
-        edit = self.url("member-edit", membership.pk)
-        data = {"role": role("admin").pk}
-        mark = client.post(edit, data).context["form"].change.mark
-        response = client.post(edit, {**data, "agreed": mark}, follow=True)
-        assert "takes two people" in words_of(response)
-        [(where, _status)] = response.redirect_chain
-        client.post(where, {"reason": "She leads the team."})
-        assert sign_in(admin).get(self.url("approvals")).context["waiting"][0].kind == "role"
-
     def test_a_viewer_sees_no_requests_of_others(self, asked, viewer):
-        page = sign_in(viewer).get(self.url("approvals"))
+        page = sign_in(viewer).get(url("approvals"))
         assert "Cleaner" not in words_of(page)
