@@ -13,6 +13,7 @@ from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOA
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.crypto import constant_time_compare
 
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
@@ -77,7 +78,7 @@ class ProviderClient(OpenIDConnectOAuth2Adapter):
             )
             if not {"exp", "iat", "sub"} <= claims.keys():
                 raise AnswerError("The token does not say whom it is of, or until when.")
-            if claims["nonce"] != self._nonce:
+            if not constant_time_compare(claims["nonce"], self._nonce):
                 raise AnswerError("The token was made for another sign-in.")
             if claims.get("azp", app.client_id) != app.client_id:
                 raise AnswerError("The token was made for another application.")
