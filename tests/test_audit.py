@@ -350,6 +350,7 @@ def test_the_story_calls_every_service_that_changes_something(story):
         "note_grant",
         "find_secret",
         "find_invitation",
+        "find_invitation_for",
         "has_address",
         "reason_against_invitation",
         "explain_secret",
@@ -369,6 +370,9 @@ def test_the_story_calls_every_service_that_changes_something(story):
         "TooManyReportsError",
         # What it leads to is told when it is looked up.
         "hand_in_secret",
+        # What a letter tells of leaves a trace of its own.
+        "send_letter",
+        "write_letter",
         # Whether somebody wants a mail is their own business.
         "choose_notifications",
     }
@@ -379,6 +383,7 @@ def test_the_story_calls_every_service_that_changes_something(story):
         "remove_allowed_ip",
         "narrow_key",
         "change_keys",
+        "hand_over_key",
         "revoke_key_everywhere",
         "leave_organization",
         "transfer_ownership",
