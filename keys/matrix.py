@@ -1,11 +1,13 @@
 """Who may do what in an organization: the policy's answers for every role, as one table.
 
-Nothing in it is written by hand: it is asked of the grant table (roles.py) and of where the
-policy says that rows have owners. A test asks the policy itself about each cell.
+No cell is written by hand: each is asked of the grant table (roles.py) and of where the policy
+says that rows have owners. Tests ask the policy itself about each cell, and try it by each of
+the doors that are named beside it.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from django.apps import apps
 from django.db.models import Model
@@ -25,6 +27,67 @@ from keys.roles import (
 OWNER, STAFF, SUPERUSER = "(owner)", "(staff)", "(superuser)"
 
 
+class Door(StrEnum):
+    """Where people and programs come in."""
+
+    PAGES = "pages"
+    NATIVE = "native"
+    I3D = "i3d"
+    NETOGRAPHY = "netography"
+    OPENROUTER = "openrouter"
+    XYRA = "xyra"
+    STAFF = "staff"
+    COMMANDS = "commands"
+
+
+_OWN_API = (Door.PAGES, Door.NATIVE)
+_EVERY_DIALECT = (Door.NATIVE, Door.I3D, Door.NETOGRAPHY, Door.OPENROUTER, Door.XYRA)
+
+# Where what a permission is about can be done; nothing else offers it.
+DOORS: dict[Permission, tuple[Door, ...]] = {
+    Permission.VIEW_ORGANIZATION: (*_OWN_API, Door.STAFF, Door.COMMANDS),
+    Permission.CHANGE_ORGANIZATION: (*_OWN_API, Door.STAFF),
+    Permission.OWN_ORGANIZATION: (Door.PAGES,),
+    Permission.LEAVE_ORGANIZATION: (Door.PAGES,),
+    Permission.REVEAL_SHAREDSECRET: (Door.PAGES,),
+    Permission.ROTATE_SHAREDSECRET: (Door.PAGES,),
+    Permission.VIEW_WORKSPACE: _OWN_API,
+    Permission.ADD_WORKSPACE: _OWN_API,
+    Permission.CHANGE_WORKSPACE: _OWN_API,
+    Permission.DELETE_WORKSPACE: _OWN_API,
+    Permission.VIEW_SCOPE: (*_OWN_API, Door.STAFF),
+    Permission.ADD_SCOPE: (*_OWN_API, Door.STAFF),
+    Permission.CHANGE_SCOPE: (*_OWN_API, Door.STAFF),
+    Permission.DELETE_SCOPE: (*_OWN_API, Door.STAFF),
+    Permission.VIEW_ROLE: (*_OWN_API, Door.STAFF),
+    Permission.ADD_ROLE: (*_OWN_API, Door.STAFF),
+    Permission.CHANGE_ROLE: (*_OWN_API, Door.STAFF),
+    Permission.DELETE_ROLE: (*_OWN_API, Door.STAFF),
+    Permission.VIEW_MEMBERSHIP: (*_OWN_API, Door.STAFF),
+    Permission.ADD_MEMBERSHIP: (*_OWN_API, Door.STAFF),
+    Permission.CHANGE_MEMBERSHIP: (*_OWN_API, Door.STAFF),
+    Permission.DELETE_MEMBERSHIP: (*_OWN_API, Door.STAFF),
+    Permission.VIEW_INVITATION: (*_OWN_API, Door.STAFF),
+    Permission.DELETE_INVITATION: _OWN_API,
+    Permission.VIEW_APIKEY: (Door.PAGES, *_EVERY_DIALECT, Door.STAFF, Door.COMMANDS),
+    Permission.ADD_APIKEY: (Door.PAGES, *_EVERY_DIALECT, Door.COMMANDS),
+    Permission.CHANGE_APIKEY: (
+        *_OWN_API, Door.I3D, Door.NETOGRAPHY, Door.OPENROUTER,
+    ),
+    Permission.DELETE_APIKEY: (Door.PAGES, *_EVERY_DIALECT, Door.STAFF, Door.COMMANDS),
+    Permission.ROTATE_APIKEY: (*_OWN_API, Door.NETOGRAPHY),
+    Permission.ASSIGN_APIKEY: (*_OWN_API, Door.XYRA),
+    Permission.VERIFY_APIKEY: (Door.NATIVE,),
+    Permission.LOCK_APIKEY: (Door.PAGES, Door.STAFF),
+    Permission.VIEW_APPROVALREQUEST: (*_OWN_API, Door.STAFF),
+    Permission.CHANGE_APPROVALREQUEST: _OWN_API,
+    Permission.APPROVE_APPROVALREQUEST: (*_OWN_API, Door.STAFF),
+    Permission.VIEW_WEBHOOK: _OWN_API,
+    Permission.CHANGE_WEBHOOK: _OWN_API,
+    Permission.VIEW_AUDITEVENT: (*_OWN_API, Door.STAFF, Door.COMMANDS),
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Row:
     """One permission: what it is asked of, and how far each of the columns has it."""
@@ -37,6 +100,11 @@ class Row:
     def action(self) -> str:
         """What is done: `change`."""
         return self.permission.codename.partition("_")[0]
+
+    @property
+    def doors(self) -> tuple[Door, ...]:
+        """Where it can be done."""
+        return DOORS[self.permission]
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,7 @@ def test_members_see_the_matrix_as_a_page(viewer, acme, stranger):
     assert "Who may do what" in page
     for permission in Permission:
         assert permission.codename in page
+    assert "pages, native, netography" in page  # where keys are rotated
     assert sign_in(stranger).get(url).status_code == 404
 
 
@@ -121,6 +122,7 @@ def test_operator_prints_the_matrix(acme, people, capsys):
     assert rows["change_apikey"]["clerk"] == "own"
     assert rows["change_apikey"]["readonly"] == ""
     assert rows["lock_apikey"]["(staff)"] == "organization"
+    assert rows["lock_apikey"]["doors"] == "pages staff"
     call_command("permission_matrix", "--organization", "acme", "--format", "json")
     assert json.loads(capsys.readouterr().out)[0]["permission"] == "view_organization"
     with pytest.raises(CommandError, match="no organization 'nobody'"):

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from keys import matrix, policy
-from keys.matrix import Row
+from keys.matrix import Door, Row
 from keys.roles import Permission, Reach
 from keys.views.base import OrganizationRequest, in_organization, render_page
 
@@ -21,17 +21,25 @@ _REACHES: dict[Reach, str | Promise] = {
     Reach.SHARED: _("own and shared"),
     Reach.ORGANIZATION: _("yes"),
 }
+# Dialects go by their names.
+_DOORS: dict[Door, str | Promise] = {
+    Door.PAGES: _("pages"),
+    Door.STAFF: _("staff admin"),
+    Door.COMMANDS: _("commands"),
+}
 
 
 @require_safe
 @in_organization
 def permissions(request: OrganizationRequest) -> HttpResponse:
-    """The permission matrix: each permission, and how far each role has it."""
+    """The permission matrix: each permission, how far each role has it, and by which doors."""
     policy.require(request.user, Permission.VIEW_ORGANIZATION, request.organization)
     table = matrix.of(request.organization)
     context = {
         "columns": [_COLUMNS.get(name, name) for name in table.columns],
-        "rows": [(_label(row), row.permission.codename, _words(row)) for row in table.rows],
+        "rows": [
+            (_label(row), row.permission.codename, _words(row), _places(row)) for row in table.rows
+        ],
     }
     return render_page(request, "keys/permissions.html", context)
 
@@ -42,3 +50,7 @@ def _label(row: Row) -> str:
 
 def _words(row: Row) -> list[str]:
     return [str(_REACHES[cell]) if cell else "" for cell in row.cells]
+
+
+def _places(row: Row) -> str:
+    return ", ".join(str(_DOORS.get(door, door)) for door in row.doors)

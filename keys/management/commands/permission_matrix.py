@@ -13,7 +13,7 @@ from keys.models import Organization
 class Command(BaseCommand):
     """Prints the table that the page "Who may do what" shows."""
 
-    help = "Print what each role of an organization may do, and how far, as CSV or JSON."
+    help = "Print what each role of an organization may do, how far and where, as CSV or JSON."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--organization", metavar="SLUG", required=True, help="of this one")
@@ -25,11 +25,13 @@ class Command(BaseCommand):
             raise CommandError(f"There is no organization {options['organization']!r}.")
         table = matrix.of(organization)
         rows = [
-            (row.permission.codename, *(cell or "" for cell in row.cells)) for row in table.rows
+            (row.permission.codename, " ".join(row.doors), *(cell or "" for cell in row.cells))
+            for row in table.rows
         ]
+        names = ("permission", "doors", *table.columns)
         if options["format"] == "json":
-            named = [dict(zip(("permission", *table.columns), row, strict=True)) for row in rows]
+            named = [dict(zip(names, row, strict=True)) for row in rows]
             self.stdout.write(json.dumps(named, indent=2))
             return
         writer = csv.writer(self.stdout, lineterminator="\n")
-        writer.writerows([("permission", *table.columns), *rows])
+        writer.writerows([names, *rows])
