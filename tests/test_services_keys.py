@@ -58,6 +58,27 @@ class TestIssuing:
         stored = APIKey.objects.get(pk=key.pk)
         assert {field: getattr(stored, field) for field in wish} == wish
 
+    def test_its_lists_are_those_that_are_stored(self, acme, owner):
+        key = services.issue_key(
+            actor=owner,
+            organization=acme,
+            name="Backend",
+            scopes=["UPDATE", "READ", "DELETE"],
+            allowed_ips=["192.0.2.9", "192.0.2.1"],
+            rate_limits=[{"amount": 9, "period": "day"}, {"amount": 1, "period": "second"}],
+        )
+        stored = APIKey.objects.get(pk=key.pk)
+        for name in ("scopes", "allowed_ips", "rate_limits", "secrets"):
+            assert list(getattr(key, name).all()) == list(getattr(stored, name).all())
+        assert key.label == stored.label
+        assert key.scope_codes == stored.scope_codes
+
+    def test_it_takes_few_queries(self, acme, developer, django_assert_max_num_queries):
+        wish = {"actor": developer, "organization": acme, "scopes": ["READ", "UPDATE"]}
+        services.issue_key(name="First", **wish)
+        with django_assert_max_num_queries(30):
+            services.issue_key(name="Second", **wish)
+
     def test_the_operator_issues_for_the_organization_or_a_member(self, acme, developer):
         wish = {"actor": policy.OPERATOR, "organization": acme, "name": "Key"}
         assert services.issue_key(**wish).owner is None
