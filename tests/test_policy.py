@@ -24,6 +24,8 @@ from keys.models import (
     Membership,
     MinuteBucket,
     Organization,
+    OrganizationBucket,
+    OrganizationMinute,
     Role,
     Scope,
     ScopeUse,
@@ -510,6 +512,19 @@ def test_who_manages_sees_every_key(
         assert policy.sees_every_key(actor, acme)
     for actor in (developer, stranger, key, strangers_key, AnonymousUser()):
         assert not policy.sees_every_key(actor, acme)
+
+
+def test_sums_over_every_key_are_for_who_sees_every_key(
+    acme, owner, developer, viewer, stranger, staff, key, manage_key
+):
+    now = timezone.now()
+    OrganizationBucket.objects.create(organization=acme, hour=now, outcome="VALID")
+    OrganizationMinute.objects.create(organization=acme, minute=now, outcome="VALID")
+    for model in (OrganizationBucket, OrganizationMinute):
+        for actor in (policy.OPERATOR, owner, staff, manage_key):
+            assert policy.visible(actor, model.objects.all()).exists()
+        for actor in (developer, viewer, stranger, key):
+            assert not policy.visible(actor, model.objects.all()).exists()
 
 
 def test_a_lock_keeps_from_all_but_revoking(key):
