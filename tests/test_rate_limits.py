@@ -48,12 +48,12 @@ class TestOfKeys:
     @pytest.mark.parametrize(
         ("entries", "index"),
         [
+            ([MINUTE, DAY, {"amount": 7, "period": "minute"}], 2),
             ([MINUTE, {"amount": 0, "period": "hour"}], 1),
             ([{"amount": 10**12, "period": "hour"}], 0),
             ([{"amount": "%d", "period": "hour"}], 0),
             ([{"amount": 5, "period": "week"}], 0),
             ([{"amount": None, "period": "day"}], 0),
-            ([MINUTE, DAY, {"amount": 7, "period": "minute"}], 2),
         ],
     )
     def test_what_is_wrong_is_told_with_its_place(self, developer, key, entries, index):

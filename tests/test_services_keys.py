@@ -151,6 +151,17 @@ class TestGrant:
         assert codes(key) == {"READ", "orders:read"}
         assert key.scopes.count() == 2
 
+    def test_a_scope_that_nobody_defined_is_named(self, acme, owner):
+        with pytest.raises(ValidationError) as error:
+            services.issue_key(actor=owner, organization=acme, name="Key", scopes=["READ", "x:y"])
+        assert error.value.message_dict == {"scopes": ["Unknown scope: x:y."]}
+
+    def test_a_role_that_only_revoked_keys_held_stays_with_them(self, acme, owner, clerk):
+        key = services.issue_key(actor=owner, organization=acme, name="Key", role=clerk)
+        assert "People or keys hold" in services.reason_to_keep_role(clerk)
+        services.revoke_key(actor=owner, key=key)
+        assert "Revoked keys held" in services.reason_to_keep_role(clerk)
+
     def test_what_is_not_said_stays(self, developer, key):
         before = codes(key)
         services.update_key(actor=developer, key=key, name="Renamed")

@@ -18,6 +18,7 @@ from keys import policy, services
 from keys.models import AuditEvent, Message, Webhook, WebhookDelivery
 from keys.models.messages import Kind
 from keys.services import webhook_sending
+from keys.services.events import PUBLISHED
 from keys.services.shared_secrets import reseal_secrets
 from tests.test_receivers import receiver, say, url_of
 
@@ -364,6 +365,20 @@ class TestWhoMay:
         services.create_webhook(actor=admin, organization=acme, url="https://example.com/")
         with pytest.raises(ValidationError):
             services.create_webhook(actor=admin, organization=acme, url="https://example.com/")
+
+
+def test_the_names_of_events_are_what_receivers_were_told():
+    names = {
+        "apikey": (
+            "issued updated disabled enabled rotated secret_retired revoked locked unlocked "
+            "expiring expired old_secret_used"
+        ),
+        "leak": "reported",
+        "membership": "created updated deleted",
+        "approval": "requested approved denied",
+        "policy": "updated",
+    }
+    assert {*PUBLISHED} == {f"{of}.{each}" for of, all_ in names.items() for each in all_.split()}
 
 
 class TestPages:
