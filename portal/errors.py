@@ -5,7 +5,6 @@ from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.views import defaults
 
 from keys.api.errors import PASSING, RETRY_AFTER_SECONDS, Failure
 from keys.api.urls import answer_failure
@@ -14,19 +13,19 @@ from keys.api.urls import answer_failure
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 400: the request itself is malformed."""
     failure = Failure(400, "bad_request", "The request is malformed.")
-    return answer_failure(request, failure) or defaults.bad_request(request, exception)
+    return answer_failure(request, failure) or _page(request, 400)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 403: signed in, but not permitted."""
     failure = Failure(403, "permission_denied", "You do not have permission to do this.")
-    return answer_failure(request, failure) or defaults.permission_denied(request, exception)
+    return answer_failure(request, failure) or _page(request, 403, exception=str(exception))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 404: nothing here, or nothing that this person may see."""
     failure = Failure(404, "not_found", "Not found.")
-    return answer_failure(request, failure) or defaults.page_not_found(request, exception)
+    return answer_failure(request, failure) or _page(request, 404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -37,6 +36,12 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
+
+
+def _page(request: HttpRequest, status: int, **context: str) -> HttpResponse:
+    # Not Django's own views: these look for a token in the form, and fail at one they cannot read.
+    content = render_to_string(f"{status}.html", context, request)
+    return HttpResponse(content, status=status)
 
 
 def _broken_page(request: HttpRequest, status: int) -> HttpResponse:

@@ -193,6 +193,15 @@ def test_form_that_is_not_in_utf8_is_refused(charset, acme, owner):
     assert response.status_code == 400
 
 
+def test_form_that_cannot_be_read_is_sent_to_no_page(db):
+    client = Client(enforce_csrf_checks=True)
+    client.cookies["csrftoken"] = "c" * 32
+
+    response = client.generic("POST", "/nowhere/", b"x", content_type="multipart/form-data")
+
+    assert response.status_code == 404
+
+
 @pytest.mark.parametrize("charset", ["utf-7", "unicode_escape", "rot13", "undefined"])
 def test_query_is_utf8_whatever_its_content_type_says(charset, acme, owner):
     client = Client()
