@@ -71,7 +71,7 @@ def test_it_says_whether_the_audit_trail_is_whole(as_staff, acme):
 
 def test_it_costs_the_same_with_many_processes(as_staff, django_assert_max_num_queries):
     serve("web-1/aaaaaaaa", 1)
-    with django_assert_max_num_queries(16) as before:
+    with django_assert_max_num_queries(18) as before:
         as_staff.get(URL)
     for number in range(40):
         serve(f"web-{number}/dddddddd", number)
