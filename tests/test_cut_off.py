@@ -40,7 +40,7 @@ def ip(*arguments: str, is_sure: bool = True) -> None:
 
 
 pytestmark = [
-    pytest.mark.wide,
+    pytest.mark.endurance,
     pytest.mark.xdist_group("clusters"),
     pytest.mark.skipif(clusters.binaries() is None, reason="PostgreSQL's programs are not here."),
 ]

@@ -19,7 +19,7 @@ from tests.hosts import ACCEPTED, REFUSED, Host, serving, wait_until
 from tests.servers import ROOT, portal_settings
 
 pytestmark = [
-    pytest.mark.wide,
+    pytest.mark.endurance,
     pytest.mark.xdist_group("clusters"),
     pytest.mark.skipif(clusters.binaries() is None, reason="PostgreSQL's programs are not here."),
 ]

@@ -7,7 +7,7 @@ import pytest
 from tests.faults.installation import Engines
 from tests.faults.scenarios import SCENARIOS, NotHereError
 
-pytestmark = [pytest.mark.wide, pytest.mark.xdist_group("clusters")]
+pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("clusters")]
 
 
 @pytest.fixture(scope="module")
@@ -17,10 +17,7 @@ def engines(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-@pytest.mark.parametrize(
-    "seconds",
-    [pytest.param(0.5, id="short"), pytest.param(10, marks=pytest.mark.endurance, id="long")],
-)
+@pytest.mark.parametrize("seconds", [0.5, 10])
 def test_what_is_promised_of_a_fault_is_kept(engines, tmp_path, name, seconds):
     try:
         outcome = SCENARIOS[name].run(engines, tmp_path, seconds)
