@@ -437,6 +437,7 @@ class Attempts:
         self.places = {name: where for where, name, _view in ROUTES}
         self.cells: Counter = Counter()
         self.wrong: list[str] = []
+        self.stricter: list[str] = []
 
     def cells_of(self, act: Act) -> Iterator[tuple[str, str, dict, bool]]:
         """Yield (actor, object, its rows, whether the policy permits it)."""
@@ -467,7 +468,8 @@ class Attempts:
             return not services.reason_to_keep_owner(obj.memberships.get(user=who))
         if isinstance(obj, APIKey) and not act.is_look:
             obj.refresh_from_db()
-            is_held = policy.is_locked_for(obj, act.permission)
+            is_revoking = act.name.startswith("DELETE xyra:")
+            is_held = policy.is_locked_for(obj, P.DELETE_APIKEY if is_revoking else act.permission)
             return not is_held or policy.allows(who, P.LOCK_APIKEY, obj)
         return True
 
@@ -491,7 +493,7 @@ class Attempts:
         # A form that does not offer a choice is shown again, and refuses as well.
         is_answered = status < 300 and act.door is not Door.PAGES
         if has_happened != is_permitted or (not is_permitted and is_answered):
-            self.wrong.append(
+            (self.stricter if is_permitted else self.wrong).append(
                 f"{act}: {actor} on {name} of {rows[Organization].slug}: the policy says "
                 f"{'yes' if is_permitted else 'no'}, the door answered {status}"
                 f" and {'did it' if has_happened else 'did nothing'}"
@@ -633,16 +635,22 @@ def test_every_act_is_done_once_and_refused_once(attempts):
                 seen.add(is_permitted)
                 attempts.compare(act, actor, name, rows, is_permitted)
         assert True in seen, f"nobody may {act}"
-    assert not attempts.wrong, "\n".join(attempts.wrong)
+    wrong = attempts.wrong + attempts.stricter
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.endurance
-def test_every_cell_is_what_the_policy_says(attempts, capsys):
-    """T8: actor × action × object × door; all doors agree, for all ask one policy."""
+def test_no_door_does_what_the_policy_refuses(attempts, capsys):
+    """T8: actor × action × object × door: none does what the policy refuses.
+
+    Where a door asks for more than that (a key gives no scope that it lacks, changes no key that
+    it does not see; only whoever asked for a key issues it), the cells are printed.
+    """
     for act in ACTS:
         for actor, name, rows, is_permitted in attempts.cells_of(act):
             attempts.compare(act, actor, name, rows, is_permitted)
     with capsys.disabled():
         total = attempts.cells.total()
         print(f"\n{total} cells, {len(ACTS)} acts: {dict(attempts.cells)}")  # noqa: T201
+        print("\n".join(attempts.stricter))  # noqa: T201
     assert not attempts.wrong, "\n".join(attempts.wrong)
