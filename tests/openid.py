@@ -138,7 +138,7 @@ def provider() -> Iterator[Provider]:
             self._say(tokens or {"error": "invalid_grant"}, 200 if tokens else 400)
 
         def _say(self, answer: Any, status: int = 200) -> None:
-            body = json.dumps(answer).encode()
+            body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

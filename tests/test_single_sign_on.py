@@ -1,6 +1,7 @@
 """Signing in by an OpenID Connect provider: whose account that opens, and whose it never does."""
 
 import html
+import math
 import re
 import time
 from urllib.parse import parse_qsl, urlsplit
@@ -13,6 +14,7 @@ from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from allauth.socialaccount.models import SocialAccount
 from django.conf import settings as configured
 from django.core import mail
+from django.db.models.signals import pre_save
 from django.test import Client
 from django.urls import reverse
 
@@ -217,6 +219,12 @@ class TestRefused:
         owner.refresh_from_db()
         assert owner.check_password(PASSWORD)
 
+    def test_an_address_that_becomes_somebodys_by_its_case_only(self, client, provider, db):
+        make_person("kim@acme.example")
+        provider.claims = known("\N{KELVIN SIGN}im@acme.example", sub="42")
+        assert sign_in(client).status_code == 403
+        assert who(client) is None
+
     def test_a_domain_that_is_not_let_in(self, client, provider, owner, settings):
         settings.OIDC_EMAIL_DOMAINS = ["other.example"]
         assert sign_in(client).status_code == 403
@@ -270,8 +278,10 @@ class TestRefused:
             {"published": {"issuer": "http://127.0.0.1:1"}},
             {"published": {"token_endpoint": None}},
             {"published": {"jwks_uri": 5}},
+            {"published": {"authorization_endpoint": "javascript:alert(1)"}},
+            {"published": {"token_endpoint": "//127.0.0.1/token"}},
         ],
-        ids=lambda each: "-".join(each["published"]),
+        ids=str,
     )
     def test_a_provider_that_is_another_one_or_half_of_one(self, client, provider, owner, lie):
         provider.lies |= lie
@@ -288,10 +298,22 @@ class TestRefused:
             {"keys": {"keys": []}},
             {"keys": {"keys": [{}]}},
             {"keys": []},
+            {"keys": {"keys": [{"kid": "1", "alg": "none"}]}},
+            {"keys": b"[" * 100_000},
+            {"keys": b" " * 2**20 + b'{"keys": []}'},
             {"claims": {"email": 5}},
             {"claims": {"email": "no address"}},
+            {
+                "claims": {
+                    "email": f"{'x' * 64}@{'y' * 60}.{'z' * 60}.{'y' * 60}.{'z' * 60}.example"
+                }
+            },
+            {"claims": {"exp": math.inf}},
+            {"claims": {"sub": "with a \0"}},
+            {"claims": {"sub": "half a \ud83d"}},
+            {"claims": {"sub": "x" * 256}},
         ],
-        ids=str,
+        ids=lambda each: str(each)[:60],
     )
     def test_answers_that_make_no_sense(self, client, provider, owner, lie):
         provider.lies |= lie
@@ -300,6 +322,11 @@ class TestRefused:
         assert page.status_code != 500
         assert heading(page) == "You were not signed in"
         assert who(client) is None
+
+    def test_keys_that_are_said_to_lie_elsewhere(self, client, provider, owner):
+        elsewhere = f"{provider.issuer}/authorize?redirect_uri={provider.issuer}/keys&state=x"
+        provider.lies["published"] = {"jwks_uri": elsewhere}
+        self.assert_not_believed(client)
 
     def test_what_userinfo_says_of_somebody_else(self, client, provider, owner):
         provider.lies["claims"] = {"email": None}
@@ -389,6 +416,20 @@ class TestNewPeople:
         assert heading(sign_in(client)) == "Accounts are made for you"
         assert not User.objects.filter(email="new@acme.example").exists()
 
+    def test_who_comes_twice_at_once_gets_one_account(self, client, provider, acme, owner):
+        invite(acme, owner, "new@acme.example")
+        provider.claims = known("new@acme.example")
+
+        def overtake(instance, **more):
+            pre_save.disconnect(overtake, SocialAccount)
+            first = make_person("first@acme.example")
+            SocialAccount.objects.create(user=first, provider=instance.provider, uid=instance.uid)
+
+        pre_save.connect(overtake, SocialAccount)
+        page = sign_in(client)
+        assert (page.status_code, heading(page)) == (409, "You were not signed in")
+        assert not User.objects.filter(email="new@acme.example").exists()
+
     @pytest.mark.parametrize("name", ["OIDC_CREATES_ACCOUNTS", "ACCOUNT_OPEN_SIGNUP"])
     def test_an_installation_may_let_all_in_whom_it_knows(
         self, client, provider, acme, settings, name
@@ -437,7 +478,9 @@ class TestConfirming:
         assert asked.status_code == 302
         assert "?next=" in asked["Location"]
 
-    @pytest.mark.parametrize("told_at", [None, 0, "now"])
+    @pytest.mark.parametrize(
+        "told_at", [None, 0, True, "now", math.nan, math.inf, 10**400, 32503680000]
+    )
     def test_a_provider_that_does_not_say_when_confirms_nothing(self, late, provider, told_at):
         provider.claims["auth_time"] = told_at
         page = sign_in(late, reverse("single_sign_on_confirm"))

@@ -16,6 +16,7 @@ from allauth.socialaccount.models import SocialAccount, SocialApp, SocialLogin
 from allauth.socialaccount.providers.base.constants import AuthError, AuthProcess
 from allauth.socialaccount.signals import social_account_added, social_account_removed
 from django.conf import settings
+from django.db import IntegrityError, transaction
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -28,9 +29,9 @@ from keys import services
 from keys.models import User
 from keys.views.invitations import remember_invitation
 from portal.account_trail import note_failed_sign_in
+from portal.single_sign_on.asking import AnswerError, Session
 from portal.single_sign_on.provider import ID, configured_app
 from portal.single_sign_on.refusals import RefusedError
-from portal.single_sign_on.tokens import AnswerError
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,10 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         if app is None or provider not in (None, ID) or client_id not in (None, app.client_id):
             return []
         return [app]
+
+    def get_requests_session(self) -> Session:
+        """Return what the provider is asked with."""
+        return Session()
 
     def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[User, str] | None:
         """Return whose account has the address that the provider confirms, and the address.
@@ -102,7 +107,9 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
         """Make the account; who is invited finds the invitation next."""
-        person = super().save_user(request, sociallogin, form)
+        # Whole or not at all: the same person may come twice at once.
+        with transaction.atomic():
+            person = super().save_user(request, sociallogin, form)
         invitation = services.find_invitation_for(email=person.email)
         if invitation is not None:
             remember_invitation(request, invitation)
@@ -167,8 +174,7 @@ def _note_disconnected(request: HttpRequest, socialaccount: SocialAccount, **mor
 
 def _told_at(sociallogin: SocialLogin) -> float:
     """Return when the person told the provider who they are, in seconds since 1970; or 0."""
-    told_at = sociallogin.account.extra_data.get("auth_time")
-    return float(told_at) if isinstance(told_at, int | float) else 0.0
+    return float(sociallogin.account.extra_data["auth_time"])
 
 
 def _refuse_other_address(request: HttpRequest, sociallogin: SocialLogin) -> None:
@@ -208,6 +214,8 @@ def _explained(exception: Exception | None, *, is_ours: bool) -> tuple[str, int]
             return str(exception.reason), 403
         case RequestException():
             return _("It does not answer. Try again in a moment, or sign in another way."), 503
+        case IntegrityError():
+            return _("You were signed in twice at once. Try again."), 409
         case None if is_ours:
             return _("It did not sign you in."), 403
         case None:

@@ -9,6 +9,9 @@ from django.core.validators import EmailValidator
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+# What an account can have.
+_LONGEST = 254
+
 
 class RefusedError(OAuth2Error):
     """The provider knows the person; this portal does not let them in, and says why.
@@ -33,6 +36,9 @@ def refuse_unconfirmed(claims: dict[str, Any]) -> None:
         EmailValidator()(email)
     except ValidationError:
         raise RefusedError(_("It does not say which email address is yours.")) from None
+    if not email.isascii() or len(email) > _LONGEST:
+        # Letters that are not ASCII may become others by their case only: somebody else's address.
+        raise RefusedError(_("Addresses like yours are not let in here."))
     if claims.get("email_verified") is not True:
         raise RefusedError(_("It does not say that your email address is confirmed."), email)
     domain = email.rpartition("@")[2].lower()

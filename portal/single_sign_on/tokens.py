@@ -1,6 +1,7 @@
 """What the provider says of itself and of who signed in, believed once it is proved."""
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,14 +9,25 @@ from typing import Any
 from allauth.socialaccount.adapter import get_adapter
 from allauth.socialaccount.internal import jwtkit
 from allauth.socialaccount.models import SocialToken
-from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare
 
+from portal.single_sign_on.asking import AnswerError, is_askable
+
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+# How long a subject is at most, as OpenID Connect says.
+_LONGEST_SUBJECT = 255
+# By so much the provider's clock may be ahead.
+_SECONDS_AHEAD = 60
+
+# What reading an answer of any other form raises: too deep or too large ones, too.
+_MALFORMED = (
+    *(LookupError, TypeError, ValueError, AttributeError),
+    *(ArithmeticError, RecursionError, NotImplementedError),
+)
 
 
 def nonce_for(code_verifier: str) -> str:
@@ -24,10 +36,6 @@ def nonce_for(code_verifier: str) -> str:
     So the session that began a sign-in needs to remember one thing only.
     """
     return hashlib.sha256(f"nonce {code_verifier}".encode()).hexdigest()
-
-
-class AnswerError(OAuth2Error):
-    """The provider's answer is not one to believe."""
 
 
 class ProviderClient(OpenIDConnectOAuth2Adapter):
@@ -44,7 +52,7 @@ class ProviderClient(OpenIDConnectOAuth2Adapter):
             published = super().openid_config
             if published["issuer"] != settings.OIDC_ISSUER:
                 raise AnswerError("The provider says that it is another one.")
-            if not all(isinstance(published[name], str) for name in _ENDPOINTS):
+            if not all(is_askable(published[name]) for name in _ENDPOINTS):
                 raise AnswerError("The provider does not say where it is asked.")
         return published
 
@@ -76,21 +84,29 @@ class ProviderClient(OpenIDConnectOAuth2Adapter):
                 audience=app.client_id,
                 lookup_kid=jwtkit.lookup_kid_jwk,
             )
-            if not {"exp", "iat", "sub"} <= claims.keys():
-                raise AnswerError("The token does not say whom it is of, or until when.")
-            if not constant_time_compare(claims["nonce"], self._nonce):
-                raise AnswerError("The token was made for another sign-in.")
-            if claims.get("azp", app.client_id) != app.client_id:
-                raise AnswerError("The token was made for another application.")
+            self._refuse_others(claims, app.client_id)
             if "email" not in claims:
                 claims |= self._address(token.token, claims["sub"])
+            claims["auth_time"] = _moment(claims.get("auth_time"))
             return self.get_provider().sociallogin_from_response(request, claims)
+
+    def _refuse_others(self, claims: dict[str, Any], client_id: str) -> None:
+        """Raise AnswerError for claims that say too little, or were made for something else."""
+        if not {"exp", "iat", "sub"} <= claims.keys() or not _is_subject(claims["sub"]):
+            raise AnswerError("The token does not say whom it is of, or until when.")
+        if not constant_time_compare(claims["nonce"], self._nonce):
+            raise AnswerError("The token was made for another sign-in.")
+        if claims.get("azp", client_id) != client_id:
+            raise AnswerError("The token was made for another application.")
 
     def _address(self, access_token: str, subject: str) -> dict[str, Any]:
         """Return the address that the provider has of this person, and whether it is confirmed."""
+        endpoint = self.openid_config["userinfo_endpoint"]
+        if not is_askable(endpoint):
+            raise AnswerError("The provider does not say where it is asked.")
         with get_adapter().get_requests_session() as session:
             response = session.get(
-                self.openid_config["userinfo_endpoint"],
+                endpoint,
                 headers={"Authorization": f"Bearer {access_token}"},
             )
             response.raise_for_status()
@@ -105,7 +121,23 @@ def _understood() -> Iterator[None]:
     """Take an answer that is not of the form agreed on for a wrong one."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except _MALFORMED as error:
         raise AnswerError(
             f"An answer of the provider is malformed: {type(error).__name__}."
         ) from None
+
+
+def _is_subject(said: Any) -> bool:
+    return (
+        isinstance(said, str)
+        and 0 < len(said) <= _LONGEST_SUBJECT
+        and said.isascii()
+        and said.isprintable()
+    )
+
+
+def _moment(said: Any) -> int | float:
+    """Return the moment that a claim says, in seconds since 1970; 0 for none or one to come."""
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        return 0
+    return said if 0 <= said <= time.time() + _SECONDS_AHEAD else 0

@@ -11,6 +11,7 @@ from allauth.socialaccount.models import SocialApp
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAuth2LoginView
 from django.contrib.auth.decorators import login_not_required
+from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.http import urlencode
@@ -77,7 +78,7 @@ def _answered(
     """Return what the view answers, or a page that says that the provider answers nothing good."""
     try:
         return view()
-    except (OAuth2Error, requests.RequestException) as error:
+    except (OAuth2Error, requests.RequestException, IntegrityError) as error:
         return render_authentication_error(request, provider, exception=error)
 
 
