@@ -33,6 +33,19 @@ class TestTwoPeopleForManage:
         services.approve_request(actor=admin, request=request)
         assert services.issue_approved_key(actor=owner, request=request).is_management
 
+    def test_a_key_with_manage_is_not_handed_over_by_one(self, acme, owner, admin):
+        key = services.issue_key(
+            actor=admin, organization=acme, name="Boss", scopes=["READ", "MANAGE"]
+        )
+        services.update_policy(actor=owner, organization=acme, two_person_rule=True)
+        for new_owner in (owner, None):
+            with pytest.raises(ValidationError, match="takes two people"):
+                services.hand_over_key(actor=owner, key=key, owner=new_owner)
+        assert fresh(key).owner == admin
+
+    def test_a_key_without_it_is_handed_over_by_one(self, two_people, acme, owner, key):
+        assert services.hand_over_key(actor=owner, key=key, owner=None).owner is None
+
     def test_a_key_that_manages_gives_it_to_no_other(self, acme, manage_key, two_people):
         with pytest.raises(ApprovalRequiredError):
             services.issue_key(

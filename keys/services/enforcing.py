@@ -72,7 +72,7 @@ def _refuse_breaking(
         rule.field: ValidationError(rule.explain(found, key, now), code="policy")
         for rule in rules.broken(key, found, now, fields)
     }
-    if "scopes" in fields and "scopes" not in problems:
+    if fields & {"scopes", "owner"} and "scopes" not in problems:
         # What they give to keys of the organization, which has no role.
         beyond = _beyond_role(actor, found, _gained(key, changed))
         if beyond:
@@ -223,13 +223,16 @@ def _set_by(changed: Mapping[str, list[Any]]) -> set[str]:
 
 
 def _gained(key: APIKey, changed: Mapping[str, list[Any]] | None) -> set[str]:
-    if changed is None:
+    # Whoever gets a key gets all that it lists.
+    if changed is None or "owner" in changed:
         return set(key.scope_codes)
     old, new = changed.get("scopes", ([], []))
     return set(new) - set(old)
 
 
 def _is_extended(changed: Mapping[str, list[Any]]) -> bool:
+    if "owner" in changed:
+        return True
     if "expires_at" not in changed:
         return False
     old, new = changed["expires_at"]

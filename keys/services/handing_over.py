@@ -4,6 +4,8 @@ Whoever leaves knows the secret, so that the key gets another one. That is shown
 who is to hold it, or manages what is the organization's: nobody gets a key in the name of a third.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -15,6 +17,7 @@ from keys.models import APIKey, User
 from keys.policy import Actor
 from keys.roles import Permission
 from keys.services.changes import changing
+from keys.services.enforcing import ApprovalRequiredError
 from keys.services.grants import refuse_takeover
 from keys.services.rotation import rotate_key
 from keys.services.validation import save
@@ -28,19 +31,31 @@ def hand_over_key(
     The secret that its person knows works for `overlap` more, not at all where nothing is said.
     What the key may, its limits and its history stay. A disabled key stays disabled. Raises
     PermissionDenied, also where the key may more than the actor; ValidationError by field when
-    nobody owned it, or a rule for keys of its new owner is broken; and as `rotate_key`.
+    nobody owned it, a rule for keys of its new owner is broken, or others would have to agree to
+    what it may; and as `rotate_key`.
     """
     policy.require(actor, Permission.ASSIGN_APIKEY, key.organization)
     if owner is not None and owner != actor:
         raise PermissionDenied(_("You cannot give a key to somebody else: you see its secret."))
     with transaction.atomic():
-        with changing(actor, key, ["owner"]) as open_key:
+        with _alone(), changing(actor, key, ["owner"]) as open_key:
             _refuse_odd_owner(open_key, owner)
             # Before it is the actor's own, of which nothing more would be asked.
             refuse_takeover(actor, open_key)
             open_key.owner = owner
             save(open_key, update_fields=["owner", "updated_at"])
         return rotate_key(actor=actor, key=open_key, overlap=overlap)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Raise ValidationError in place of ApprovalRequiredError: nobody asks for another's key."""
+    try:
+        yield
+    except ApprovalRequiredError as problem:
+        advice = _("Ask for a new key, and revoke this one.")
+        reasons = " ".join([*map(str, problem.reasons), advice])
+        raise ValidationError({"owner": reasons}) from None
 
 
 def _refuse_odd_owner(key: APIKey, owner: User | None) -> None:
