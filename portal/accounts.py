@@ -121,7 +121,7 @@ class AccountAdapter(DefaultAccountAdapter):
             text=mail.body,
             good_for=timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT),
         )
-        services.send_letter(letter)
+        services.send_letters([letter])
 
     def get_client_ip(self, request: HttpRequest) -> str:
         address = networks.client_address(request.META, settings.TRUSTED_PROXIES)

@@ -371,7 +371,7 @@ def test_the_story_calls_every_service_that_changes_something(story):
         # What it leads to is told when it is looked up.
         "hand_in_secret",
         # What a letter tells of leaves a trace of its own.
-        "send_letter",
+        "send_letters",
         "write_letter",
         # Whether somebody wants a mail is their own business.
         "choose_notifications",

@@ -52,6 +52,19 @@ class Refusing:
         raise ConnectionRefusedError
 
 
+class Counting(Refusing):
+    """A mail server that is away, and counts who asks."""
+
+    opened = 0
+
+    def open(self):
+        Counting.opened += 1
+        raise ConnectionRefusedError
+
+    def send_messages(self, messages):
+        self.open()
+
+
 def test_what_is_sent_at_once_leaves_nothing_behind(invite):
     invite()
     assert len(mail.outbox) == 1
@@ -126,6 +139,41 @@ def test_it_is_tried_now_and_then_and_given_up_when_its_link_is_dead(invite, ref
     assert not Letter.objects.exists()
     assert "The mail invitation is given up: ConnectionRefusedError." in caplog.text
     assert "new@acme.example" not in caplog.text
+
+
+def test_what_the_worker_sent_meanwhile_is_not_sent_twice(db):
+    letter = services.write_letter(
+        to="new@acme.example", about="x", subject="S", text="T", good_for=timedelta(days=1)
+    )
+    with later(minutes=6):
+        assert letters.send_due() == 1
+        assert not letters.send_letter(letter, mail.get_connection())
+    assert len(mail.outbox) == 1
+
+
+def test_a_link_that_was_taken_back_meanwhile_is_not_sent(invite, refusing, owner):
+    invited = invite()
+    letter = Letter.objects.get()
+    services.revoke_invitation(actor=owner, invitation=invited)
+    refusing.EMAIL_BACKEND = HERE
+    assert not letters.send_letter(letter, mail.get_connection())
+    assert not mail.outbox
+
+
+def test_a_server_that_takes_nothing_is_asked_once_for_many_invitations(
+    acme, owner, refusing, django_capture_on_commit_callbacks
+):
+    role = Role.objects.get(organization=None, name="readonly")
+    emails = [f"{number}@acme.example" for number in range(3)]
+    refusing.EMAIL_BACKEND = f"{__name__}.Counting"
+    Counting.opened = 0
+    with django_capture_on_commit_callbacks(execute=True):
+        services.invite(actor=owner, organization=acme, emails=emails, role=role)
+    assert Counting.opened == 1
+    assert Letter.objects.count() == 3
+    refusing.EMAIL_BACKEND = HERE
+    with later(minutes=6):
+        assert letters.send_due() == 3
 
 
 def test_who_dies_while_sending_leaves_it_to_the_worker(acme):

@@ -26,7 +26,7 @@ CHANGES_NO_VERDICT = {
     "reason_to_keep_owner", "reason_to_keep_role", "reason_to_keep_scope",
     "reason_to_keep_workspace", "refresh_session", "replay_delivery", "request_change",
     "request_key", "request_role", "resend_invitation", "reveal_shared_secret",
-    "revoke_invitation", "rotate_shared_secret", "rotate_webhook_secret", "send_letter",
+    "revoke_invitation", "rotate_shared_secret", "rotate_webhook_secret", "send_letters",
     "settle_leak", "test_webhook", "transfer_ownership", "update_policy", "update_scope",
     "update_server_address", "update_webhook", "update_workspace", "verify_key",
     "withdraw_request", "write_letter",

@@ -44,7 +44,7 @@ from keys.services.keys import (
     update_key,
 )
 from keys.services.leaks import TooManyReportsError, hand_in_secret, settle_leak
-from keys.services.letters import send_letter, write_letter
+from keys.services.letters import send_letters, write_letter
 from keys.services.locking import lock_key, unlock_key
 from keys.services.members import (
     add_member,
@@ -180,7 +180,7 @@ __all__ = [
     "rotate_key",
     "rotate_shared_secret",
     "rotate_webhook_secret",
-    "send_letter",
+    "send_letters",
     "settle_leak",
     "suspend_organization",
     "test_webhook",

@@ -22,7 +22,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from keys import policy, secrets
-from keys.models import APIKey, Invitation, Membership, Organization, Role, User
+from keys.models import APIKey, Invitation, Letter, Membership, Organization, Role, User
 from keys.models.keys import Status
 from keys.policy import Actor
 from keys.roles import Permission
@@ -60,8 +60,8 @@ def invite(
         refuse_membership_beyond(actor, organization, role, is_owner=is_owner)
         _refuse_members(organization, wanted)
         _refuse_many(organization, wanted)
-        return [
-            _send(
+        written = [
+            _write(
                 actor,
                 known.get(lowered) or Invitation(organization=organization, email=email),
                 role=role,
@@ -69,6 +69,7 @@ def invite(
             )
             for lowered, email in wanted.items()
         ]
+        return _send(written)
 
 
 def resend_invitation(*, actor: Actor, invitation: Invitation) -> Invitation:
@@ -81,7 +82,8 @@ def resend_invitation(*, actor: Actor, invitation: Invitation) -> Invitation:
         refuse_membership_beyond(
             actor, invitation.organization, invitation.role, is_owner=invitation.is_owner
         )
-        return _send(actor, invitation, role=invitation.role, is_owner=invitation.is_owner)
+        letter = _write(actor, invitation, role=invitation.role, is_owner=invitation.is_owner)
+        return _send([letter])[0]
 
 
 def revoke_invitation(*, actor: Actor, invitation: Invitation) -> None:
@@ -169,8 +171,14 @@ def _refuse_void(invitation: Invitation) -> None:
     )
 
 
-def _send(actor: Actor, invitation: Invitation, *, role: Role, is_owner: bool) -> Invitation:
-    """Write an invitation of this actor with a new token, and mail that."""
+def _send(written: list[Letter]) -> list[Invitation]:
+    """Send these letters once they are stored; return what they invite to."""
+    transaction.on_commit(lambda: letters.send_letters(written), robust=True)
+    return [each.invitation for each in written if each.invitation is not None]
+
+
+def _write(actor: Actor, invitation: Invitation, *, role: Role, is_owner: bool) -> Letter:
+    """Write an invitation of this actor with a new token, and the letter with that."""
     is_new = invitation.pk is None
     token, now = secrets.generate_link_token(), timezone.now()
     invitation.role, invitation.is_owner = role, is_owner
@@ -194,7 +202,7 @@ def _send(actor: Actor, invitation: Invitation, *, role: Role, is_owner: bool) -
         "url": f"{settings.PUBLIC_URL}{reverse('keys:invitation-link', args=[token])}",
     }
     subject = render_to_string("keys/mail/invitation_subject.txt", context)
-    letter = letters.write_letter(
+    return letters.write_letter(
         to=invitation.email,
         about="invitation",
         subject=f"{settings.ACCOUNT_EMAIL_SUBJECT_PREFIX}{' '.join(subject.split())}",
@@ -203,8 +211,6 @@ def _send(actor: Actor, invitation: Invitation, *, role: Role, is_owner: bool) -
         good_for=timedelta(seconds=settings.INVITATION_SECONDS),
         invitation=invitation,
     )
-    transaction.on_commit(lambda: letters.send_letter(letter), robust=True)
-    return invitation
 
 
 def _open(invitation: Invitation) -> Invitation:

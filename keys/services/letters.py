@@ -7,19 +7,19 @@ gets in, and so are sealed while they wait, and gone once they were sent.
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from smtplib import SMTPException
 
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from keys import encryption
 from keys.models import Invitation, Letter
-from keys.services.mails import CLAIMED_FOR, PAUSES, claim, pause_after
+from keys.services.mails import CLAIMED_FOR, PAUSES, claim, connect, pause_after
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def write_letter(
     good_for: timedelta,
     invitation: Invitation | None = None,
 ) -> Letter:
-    """Write a letter that is ready for `send_letter`; `page` is the same as HTML.
+    """Write a letter that is ready for `send_letters`; `page` is the same as HTML.
 
     `about` says in the log what it is. After `good_for` it is of no use and given up. Of an
     invitation there is one letter: a new one takes the place of one that waits.
@@ -56,10 +56,30 @@ def write_letter(
     )
 
 
-def send_letter(letter: Letter, server: BaseEmailBackend | None = None) -> bool:
-    """Try to send a claimed letter; return whether the mail server took it."""
+def send_letters(written: Sequence[Letter]) -> None:
+    """Try to send letters that were just written; what nobody takes now is left to the worker."""
+    server = connect()
+    if server is None:
+        now = timezone.now()
+        rows = Letter.objects.filter(pk__in=[each.pk for each in written])
+        rows.update(next_at=now + pause_after(1, PAUSES), error="away")
+        return
+    try:
+        for letter in written:
+            send_letter(letter, server)
+    finally:
+        server.close()
+
+
+def send_letter(letter: Letter, server: BaseEmailBackend) -> bool:
+    """Try to send a claimed letter; return whether the mail server took it.
+
+    One that was withdrawn, or claimed by somebody else since, is not sent.
+    """
     now = timezone.now()
     row = Letter.objects.filter(pk=letter.pk)
+    if not row.filter(next_at=letter.next_at).update(next_at=now + CLAIMED_FOR):
+        return False
     if letter.expires_at <= now:
         logger.error("The mail %s is given up: %s.", letter.about, letter.error)
         row.delete()
@@ -83,11 +103,8 @@ def send_due(should_stop: Callable[[], bool] = lambda: False) -> int:
     """
     if not _due().exists():
         return 0
-    server = get_connection()
-    try:
-        server.open()
-    except (OSError, SMTPException) as error:
-        logger.warning("The mail server is away: %s.", type(error).__name__)
+    server = connect()
+    if server is None:
         return 0
     sent = 0
     try:
@@ -113,7 +130,7 @@ def _claim() -> Letter | None:
     return Letter.objects.filter(pk__in=numbers).first()
 
 
-def _compose(letter: Letter, server: BaseEmailBackend | None) -> EmailMultiAlternatives:
+def _compose(letter: Letter, server: BaseEmailBackend) -> EmailMultiAlternatives:
     content = json.loads(encryption.unseal(letter.sealed_content, settings.KEY_PEPPERS))
     mail = EmailMultiAlternatives(
         content["subject"], content["text"], to=[letter.to], connection=server

@@ -50,11 +50,8 @@ def send_due(should_stop: Callable[[], bool] = lambda: False) -> int:
     """
     if not _due(timezone.now()).exists():
         return 0
-    server = get_connection()
-    try:
-        server.open()
-    except (OSError, SMTPException) as error:
-        logger.warning("The mail server is away: %s.", type(error).__name__)
+    server = connect()
+    if server is None:
         return 0
     sent = 0
     try:
@@ -63,6 +60,17 @@ def send_due(should_stop: Callable[[], bool] = lambda: False) -> int:
     finally:
         server.close()
     return sent
+
+
+def connect() -> BaseEmailBackend | None:
+    """Return an open connection to the mail server; None while it is away."""
+    server = get_connection()
+    try:
+        server.open()
+    except (OSError, SMTPException) as error:
+        logger.warning("The mail server is away: %s.", type(error).__name__)
+        return None
+    return server
 
 
 def compose(messages: Sequence[Message], language: str = "") -> Mail:
