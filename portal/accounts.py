@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from keys import networks, services
 from keys.views.invitations import invitation_of
 from portal.account_trail import note_failed_sign_in, way_in
+from portal.afterwards import send_afterwards
 from portal.devices import known_device
 from portal.single_sign_on.provider import ID as SINGLE_SIGN_ON
 from portal.single_sign_on.provider import configured_app
@@ -121,7 +122,7 @@ class AccountAdapter(DefaultAccountAdapter):
             text=mail.body,
             good_for=timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT),
         )
-        services.send_letters([letter])
+        send_afterwards(request, letter)
 
     def get_client_ip(self, request: HttpRequest) -> str:
         address = networks.client_address(request.META, settings.TRUSTED_PROXIES)

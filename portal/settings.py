@@ -213,6 +213,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "portal.devices.KnownDeviceMiddleware",
+    "portal.afterwards.AfterwardsMiddleware",
 ]
 
 ROOT_URLCONF = "portal.urls"

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 from django.core.management import call_command
+from django.test import Client
 from django.urls import reverse
 
 from keys import services
@@ -65,6 +66,20 @@ class Counting(Refusing):
         self.open()
 
 
+class Watching:
+    """Sees how many mails were sent when an answer is ready."""
+
+    sent_before_the_answer = -1
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        response = self.get_response(request)
+        Watching.sent_before_the_answer = len(mail.outbox)
+        return response
+
+
 def test_what_is_sent_at_once_leaves_nothing_behind(invite):
     invite()
     assert len(mail.outbox) == 1
@@ -114,6 +129,13 @@ def test_a_link_to_a_new_password_comes_when_the_mail_server_is_back(client, own
         assert letters.send_due() == 0
     assert "Choose a new password" in mail.outbox[0].subject
     assert reverse("account_reset_password").rstrip("/") in mail.outbox[0].body
+
+
+def test_how_long_an_answer_takes_does_not_tell_who_gets_a_mail(owner, settings):
+    settings.MIDDLEWARE = [f"{__name__}.Watching", *settings.MIDDLEWARE]
+    Client().post(reverse("account_reset_password"), {"email": owner.email})
+    assert Watching.sent_before_the_answer == 0
+    assert mail.outbox[0].to == [owner.email]
 
 
 def test_who_signs_up_while_it_is_away_is_not_turned_off(client, db, refusing):
