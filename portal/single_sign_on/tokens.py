@@ -56,6 +56,12 @@ class ProviderClient(OpenIDConnectOAuth2Adapter):
                 raise AnswerError("The provider does not say where it is asked.")
         return published
 
+    @property
+    def basic_auth(self) -> bool:
+        """Whether the portal proves itself in a header, as the provider says that it wants it."""
+        with _understood():
+            return super().basic_auth
+
     def get_callback_url(self, request: HttpRequest, app: Any) -> str:
         """Return where the provider sends people back to."""
         return request.build_absolute_uri(reverse("single_sign_on_callback"))
@@ -66,7 +72,10 @@ class ProviderClient(OpenIDConnectOAuth2Adapter):
         """Exchange the code for tokens."""
         self._nonce = nonce_for(pkce_code_verifier or "")
         with _understood():
-            return super().get_access_token_data(request, app, client, pkce_code_verifier)
+            tokens = super().get_access_token_data(request, app, client, pkce_code_verifier)
+            if not isinstance(tokens, dict):
+                raise AnswerError("The provider answers with no tokens.")
+        return tokens
 
     def parse_token(self, data: dict[str, Any]) -> SocialToken:
         """Return the access token, which is used once and never stored."""
