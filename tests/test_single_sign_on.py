@@ -225,6 +225,23 @@ class TestRefused:
         assert sign_in(client).status_code == 403
         assert who(client) is None
 
+    def test_who_was_given_somebodys_address_later_is_not_them(self, client, provider, owner):
+        sign_in(Client())
+        provider.claims = known(owner.email, sub="somebody who came later")
+        page = sign_in(client)
+        assert page.status_code == 403
+        assert "knows somebody else by your address" in page.text
+        assert who(client) is None
+        assert SocialAccount.objects.count() == 1
+
+    def test_after_a_move_to_another_provider_the_address_counts_again(
+        self, client, provider, owner
+    ):
+        sign_in(Client())
+        SocialAccount.objects.update(uid="of before", extra_data={"iss": "https://old.example"})
+        sign_in(client)
+        assert who(client) == owner.email
+
     def test_a_domain_that_is_not_let_in(self, client, provider, owner, settings):
         settings.OIDC_EMAIL_DOMAINS = ["other.example"]
         assert sign_in(client).status_code == 403

@@ -68,12 +68,14 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
 
         One that somebody else only claims opens nothing. An account that nobody could sign in
         to yet, having no confirmed address, is its person's: allauth then takes its password
-        from whoever chose it.
+        from whoever chose it. Raises RefusedError where the provider knows somebody else as the
+        account's person: addresses are given to others some day.
         """
         email = sociallogin.email_addresses[0].email
         confirmed = EmailAddress.objects.filter(verified=True).select_related("user")
         address = confirmed.filter(email__iexact=email).first()
         if address is not None:
+            _refuse_known_otherwise(address)
             return address.user, address.email
         person = User.objects.filter(email__iexact=email).first()
         if person is not None and not confirmed.filter(user=person).exists():
@@ -175,6 +177,18 @@ def _note_disconnected(request: HttpRequest, socialaccount: SocialAccount, **mor
 def _told_at(sociallogin: SocialLogin) -> float:
     """Return when the person told the provider who they are, in seconds since 1970; or 0."""
     return float(sociallogin.account.extra_data["auth_time"])
+
+
+def _refuse_known_otherwise(address: EmailAddress) -> None:
+    connected = SocialAccount.objects.filter(user=address.user, provider=ID)
+    if connected.filter(extra_data__iss=settings.OIDC_ISSUER).exists():
+        raise RefusedError(
+            _(
+                "It knows somebody else by your address, whose account this is. "
+                "If it is yours, sign in with a password, and disconnect that."
+            ),
+            address.email,
+        )
 
 
 def _refuse_other_address(request: HttpRequest, sociallogin: SocialLogin) -> None:
