@@ -212,7 +212,11 @@ class TestWhatItCosts:
         self, acme, key, django_assert_num_queries
     ):
         """What one organization imports, the secrets of all are held against."""
-        for row in ({"hash": sha256("x").hex(), "start": "kh_a"}, {"secret": "kh_" + "a" * 20}):
+        for row in (
+            {"hash": sha256("x").hex(), "start": "kh_a"},
+            {"hash": sha256("x").hex(), "start": "kh_"},
+            {"secret": "kh_" + "a" * 20},
+        ):
             report = take(acme, "unkey" if "hash" in row else "plain", row)
             assert "keys of this portal" in report.problems[0].problem
         # It has no prefix, and any character.

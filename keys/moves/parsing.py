@@ -181,7 +181,7 @@ def _read_secret(said: Mapping[str, Any], file_format: Format) -> GivenSecret:
     if scheme is Scheme.NETBOX:
         start = f"nbt_{start.removeprefix('nbt_')}"
     prefix = "nbt_" if scheme is Scheme.NETBOX else foreign.prefix_of(start)
-    _refuse_ours(prefix)
+    _refuse_ours(start)
     if file_format is Format.KNOX and start.removeprefix(prefix).strip("0123456789abcdef"):
         alphabet = "urlsafe"
     return GivenSecret(
@@ -202,14 +202,14 @@ def _given_as_such(secret: str) -> GivenSecret:
             _("This cannot be presented as a key, or is too easily guessed."),
             _("A secret has 16 to 512 visible ASCII characters. Issue a new key instead."),
         )
+    _refuse_ours(secret)
     shape = foreign.shape_of(secret)
-    _refuse_ours(shape.prefix)
     label = f"{secret[: len(shape.prefix) + 3]}...{secret[-3:]}"
     return GivenSecret(label=label, text=secret, scheme=Scheme.PLAIN, shape=shape)
 
 
-def _refuse_ours(prefix: str) -> None:
-    if prefix.startswith(foreign.NEVER_FOREIGN):
+def _refuse_ours(beginning: str) -> None:
+    if beginning.startswith(foreign.NEVER_FOREIGN):
         raise TroubleError(
             "secret",
             _("This begins as keys of this portal do, and is none."),
