@@ -6,6 +6,7 @@ import pytest
 from django.core import mail
 
 from tests import openid
+from tests.hosts import wait_until
 from tests.pages.conftest import IS_REQUIRED
 
 if not IS_REQUIRED:
@@ -30,6 +31,8 @@ def test_forgotten_password_is_replaced_and_signs_in(visit, owner, acme, width, 
     page.get_by_role("button", name="Send the link").click()
     expect(page.get_by_role("heading", name="Look into your mail")).to_be_visible()
 
+    # It is sent once the page is.
+    wait_until(lambda: mail.outbox)
     page.goto(re.search(r"http://\S+", mail.outbox[-1].body)[0])
     expect(page.get_by_role("heading", name="Choose a new password")).to_be_visible()
     page.get_by_label("New password", exact=True).fill(NEW_PASSWORD)
