@@ -4,6 +4,7 @@ Each is written once, by the ORM, and then runs on the driver's own cursor: that
 cheaper than a queryset, and asks the same on every database.
 """
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -185,8 +186,7 @@ class _Statement:
         return self._execute(values) is not None
 
     def _execute(self, params: Sequence[Any]) -> Any:
-        thread = _thread
-        connection = thread.connection
+        connection = _thread.connection()
         if connection.in_atomic_block or connection.force_debug_cursor:
             with connection.cursor() as cursor:
                 cursor.execute(self._sql, params)
@@ -194,26 +194,34 @@ class _Statement:
         errors = connection.Database
         if connection.connection is not None:
             try:
-                return thread.ask(self._text, params)
+                return _thread.ask(connection.connection, self._text, params)
             except (errors.OperationalError, errors.InterfaceError):
                 # The server ended an idle connection, or is another one since a failover.
                 connection.close()
         connection.ensure_connection()
         with connection.wrap_database_errors:
-            return thread.ask(self._text, params)
+            return _thread.ask(connection.connection, self._text, params)
 
 
 class _Thread(threading.local):
     """The connection of a thread and a cursor on it: to look for them costs as much as to ask."""
 
     def __init__(self) -> None:
-        self.connection: Any = connections[DEFAULT_DB_ALIAS]
+        self._connection: Any = None
         self._driver: Any = None
         self._cursor: Any = None
 
-    def ask(self, text: str, params: Sequence[Any]) -> Any:
-        """Return the first row that is found over the open connection, or None."""
-        driver = self.connection.connection
+    def connection(self) -> Any:
+        """Return Django's connection of the thread."""
+        # Where an event loop runs, Django has one for each of its contexts.
+        if asyncio._get_running_loop() is not None:
+            return connections[DEFAULT_DB_ALIAS]
+        if self._connection is None:
+            self._connection = connections[DEFAULT_DB_ALIAS]
+        return self._connection
+
+    def ask(self, driver: Any, text: str, params: Sequence[Any]) -> Any:
+        """Return the first row that is found over the driver's connection, or None."""
         if driver is not self._driver:
             self._driver, self._cursor = driver, driver.cursor()
         self._cursor.execute(text, params)

@@ -1,5 +1,6 @@
 """What is remembered of keys: the same as what is stored, found by the whole secret only."""
 
+import asyncio
 import itertools
 import random
 import time
@@ -7,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 
 from keys import generations, policy, secrets, services, snapshots
 from keys.models import APIKey, KeySecret, RateLimit, Role
@@ -271,3 +272,20 @@ class TestMemory:
             cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
         other.close()
         assert snapshots.find(key.secret).key_id == key.pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_key_is_found_over_the_connection_of_an_event_loop_too(acme, owner, key, monkeypatch):
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    assert services.verify_key(secret=key.secret, address=None).key == key
+
+    async def issue_and_ask():
+        with transaction.atomic():
+            fresh = services.issue_key(actor=owner, organization=acme, name="Fresh")
+            verdict = services.verify_key(secret=fresh.secret, address=None)
+            transaction.set_rollback(True)
+        connections.close_all()
+        return verdict.code
+
+    assert asyncio.run(issue_and_ask()) is Code.VALID
+    assert services.verify_key(secret=key.secret, address=None).key == key
