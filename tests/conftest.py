@@ -72,15 +72,18 @@ PASSWORD = "correct horse battery staple"
 
 # Property tests: no deadline (the databases differ in speed), no files. The same code gets the
 # same examples each time, as it gets the same order of tests: a run that fails is about the
-# change. `--hypothesis-profile=explore --randomly-seed=default` looks elsewhere each time.
+# change. `--hypothesis-profile=explore --randomly-seed=$RANDOM` looks elsewhere each time.
 always = hypothesis.settings(deadline=None, database=None)
 hypothesis.settings.register_profile("suite", always, max_examples=15, derandomize=True)
 hypothesis.settings.register_profile("wide", always, max_examples=60, derandomize=True)
 hypothesis.settings.register_profile("explore", always, max_examples=500)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
-    """Let property tests look further where the wide tests run, too."""
+    """Let property tests look further where the wide tests run, too; fix the order of tests."""
+    if config.getoption("randomly_seed", None) == "default":
+        config.option.randomly_seed = 1
     if config.getoption("--hypothesis-profile") is None:
         is_short = "not wide" in config.option.markexpr
         hypothesis.settings.load_profile("suite" if is_short else "wide")
