@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 
 from keys import matrix, policy
 from keys.matrix import Door, Row
+from keys.models.keys import Dialect
 from keys.roles import Permission, Reach
 from keys.views.base import OrganizationRequest, in_organization, render_page
 
@@ -21,11 +22,12 @@ _REACHES: dict[Reach, str | Promise] = {
     Reach.SHARED: _("own and shared"),
     Reach.ORGANIZATION: _("yes"),
 }
-# Dialects go by their names.
 _DOORS: dict[Door, str | Promise] = {
     Door.PAGES: _("pages"),
     Door.STAFF: _("staff admin"),
     Door.COMMANDS: _("commands"),
+    # By the names that are on other pages.
+    **{Door(dialect.value): dialect.label for dialect in Dialect},
 }
 
 
@@ -53,4 +55,4 @@ def _words(row: Row) -> list[str]:
 
 
 def _places(row: Row) -> str:
-    return ", ".join(str(_DOORS.get(door, door)) for door in row.doors)
+    return ", ".join(str(_DOORS[door]) for door in row.doors)
