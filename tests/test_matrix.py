@@ -111,7 +111,7 @@ def test_members_see_the_matrix_as_a_page(viewer, acme, stranger):
     assert "Who may do what" in page
     for permission in Permission:
         assert permission.codename in page
-    assert "pages, native, netography" in page  # where keys are rotated
+    assert "pages, Keyhaven, Netography" in page  # where keys are rotated
     assert sign_in(stranger).get(url).status_code == 404
 
 
