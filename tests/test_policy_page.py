@@ -148,7 +148,7 @@ class TestFormsOfKeys:
 
     def test_only_the_days_that_the_owner_is_allowed_are_offered(self, as_owner, acme):
         page = as_owner.get(listing(acme, "create"))
-        assert self.lives(page) == ["7", "30", "45", "custom"]
+        assert self.lives(page) == ["7", "20", "30", "45", "custom"]
         assert page.context["form"]["expiry"].value() == "45"
         assert "READ for 45 days" in words_of(page)
         assert "for 90 days" not in words_of(page)
@@ -167,7 +167,16 @@ class TestFormsOfKeys:
         assert page.context["form"].errors["expiry"] == [
             "The policy lets it end 20 days from now at the latest."
         ]
+        assert page.context["form"]["expiry"].value() == "20"
         assert not acme.api_keys.exists()
+
+    def test_what_was_chosen_for_oneself_may_be_sent_for_the_organization(self, owner, acme):
+        services.update_policy(actor=owner, organization=acme, person_key_days=1)
+        client = sign_in(owner)
+        assert "1" in self.lives(client.get(listing(acme, "create")))
+        data = fill(client, acme, owner="organization", expiry="1")
+        client.post(listing(acme, "create"), data)
+        assert acme.api_keys.get().owner is None
 
     def test_who_may_choose_any_end_for_one_owner_is_offered_it_there_alone(self, owner, acme):
         services.update_policy(actor=owner, organization=acme, person_key_days=30)

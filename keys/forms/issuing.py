@@ -55,6 +55,11 @@ class IssueForm(OnceForm, KeyForm):
     def most_days(self) -> int | None:
         return self._most_days_of(self._chosen_owner)
 
+    def usual_days(self) -> set[int]:
+        # What one owner's key may live at most stays on offer where another owner is chosen.
+        longest = (self._most_days_of(value) for value, _label in self.owner_choices)
+        return super().usual_days().union(days for days in longest if days is not None)
+
     @property
     def life_depends_on_owner(self) -> bool:
         """Whether the policy lets keys of one owner that is offered live longer than another's."""
@@ -65,11 +70,17 @@ class IssueForm(OnceForm, KeyForm):
         most = self.most_days()
         return preset.expiry_days if most is None else min(preset.expiry_days, most)
 
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if self.has_error("expiry", "invalid_choice"):
+            # Shown again with that objection, or as a preview, it has a choice that fits.
+            self.data = self.data.copy()
+            self.data["expiry"] = self._longest_choice
+        return cleaned
+
     def forgive(self) -> None:
         """Say nothing of mistakes; choose the longest life where the owner allows no longer."""
         if self.has_error("expiry", "invalid_choice"):
-            self.data = self.data.copy()
-            self.data["expiry"] = self._longest_choice
             self.full_clean()
         super().forgive()
 

@@ -185,10 +185,14 @@ class KeyForm(RateFields, ServiceForm):
         most = self.most_days()
         custom = ("custom", _("Another date"))
         if most is None:
-            presets = [days_choice(days, self.now) for days in EXPIRY_DAYS]
+            presets = [days_choice(days, self.now) for days in sorted(self.usual_days())]
             return [*presets, custom, ("never", _("Never"))]
-        days = sorted({most, *(each for each in EXPIRY_DAYS if each < most)})
+        days = sorted({most, *(each for each in self.usual_days() if each < most)})
         return [*(days_choice(each, self.now) for each in days), custom]
+
+    def usual_days(self) -> set[int]:
+        """Return how many days keys are often given, whether or not this one may live so long."""
+        return set(EXPIRY_DAYS)
 
     def most_days(self) -> int | None:
         """Return how many days the key may live at most; None: as long as people like."""
