@@ -315,6 +315,8 @@ def _validate(key: APIKey, changed: Iterable[str], *, drawn: Collection[str] = (
         exclude=["owner", "creator", "organization", "workspace", "role"],
         drawn=["identifier", "hash", *drawn],
     )
+    if key.workspace_id is None:
+        raise ValidationError({"workspace": _("Choose one of the organization's.")})
     if "expires_at" in changed:
         _refuse_past(key, timezone.now())
     if key.workspace.organization_id != key.organization_id:
