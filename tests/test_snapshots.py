@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -277,7 +278,6 @@ class TestMemory:
 @pytest.mark.django_db(transaction=True)
 def test_a_key_is_found_over_the_connection_of_an_event_loop_too(acme, owner, key, monkeypatch):
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    assert services.verify_key(secret=key.secret, address=None).key == key
 
     async def issue_and_ask():
         with transaction.atomic():
@@ -287,5 +287,11 @@ def test_a_key_is_found_over_the_connection_of_an_event_loop_too(acme, owner, ke
         connections.close_all()
         return verdict.code
 
-    assert asyncio.run(issue_and_ask()) is Code.VALID
-    assert services.verify_key(secret=key.secret, address=None).key == key
+    def ask_without_a_loop_and_with_one():
+        assert services.verify_key(secret=key.secret, address=None).key == key
+        assert asyncio.run(issue_and_ask()) is Code.VALID
+        assert services.verify_key(secret=key.secret, address=None).key == key
+        connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(ask_without_a_loop_and_with_one).result()
