@@ -10,12 +10,13 @@ from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from django.db import connection, transaction
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from keys import policy, services
 from keys.models import Message
 from keys.models.messages import Kind
 from keys.rules import RoleTerms
-from keys.services import mails
+from keys.services import mails, outbox
 from tests.conftest import join, make_person
 
 NOW = timezone.now()
@@ -189,8 +190,40 @@ class TestApproval:
         assert Message.objects.get(person=developer).data == {
             "organization": "Acme", "slug": "acme", "name": str(asked), "request": asked.pk,
             "step": "denied", "actor": "admin@acme.example", "text": "Not now.",
+            "kind": "issue", "ends_at": asked.ends_at.isoformat(),
         }  # fmt: skip
         assert "Not now." in next(each.body for each in send_all() if "developer" in each.to[0])
+
+    def test_their_mails_lead_to_the_request_and_say_by_when(self, quiet, acme, owner, developer):
+        role = acme.memberships.get(user=developer).role
+        terms = RoleTerms(role, approval_scopes=frozenset({"DELETE"}))
+        services.update_policy(actor=owner, organization=acme, roles=[terms])
+        Message.objects.all().delete()
+        asked = services.request_key(
+            actor=developer, organization=acme, reason="Cleaning up.", name="Mop",
+            scopes=["DELETE"],
+        )  # fmt: skip
+        link = f"/organizations/acme/approvals/{asked.pk}/"
+        question = next(each.body for each in send_all() if each.to == [owner.email])
+        assert link in question
+        assert f"by {date_format(asked.ends_at, 'DATETIME_FORMAT')}; then it is over" in question
+        agreed = services.approve_request(actor=owner, request=asked)
+        answer = next(each.body for each in send_all() if each.to == [developer.email])
+        assert link in answer
+        assert (
+            f"Issue the key yourself by {date_format(agreed.ends_at, 'DATETIME_FORMAT')}" in answer
+        )
+
+    def test_a_mail_that_an_older_release_wrote_is_sent_without_the_end(
+        self, quiet, acme, developer
+    ):
+        data = {
+            "organization": "Acme", "slug": "acme", "name": "Mop", "request": 7,
+            "step": "approved", "actor": "owner@acme.example", "text": "",
+        }  # fmt: skip
+        outbox.write(kind=Kind.APPROVAL, people=[developer], organization=acme, data=data)
+        (mail,) = send_all()
+        assert "approved it in Acme." in mail.body
 
     def test_whose_keys_a_new_rule_may_stop_hear_of_it(self, acme, owner, developer, viewer, key):
         Message.objects.all().delete()

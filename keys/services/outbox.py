@@ -261,6 +261,8 @@ def _write_of_approval(
         "step": event.action.partition(".")[2],
         "text": request.note if request.decided_by else request.reason,
         "request": request.pk,
+        "kind": request.kind,
+        "ends_at": request.ends_at.isoformat(),
     }
     write(kind=Kind.APPROVAL, people=people, organization=organization, data=data)
 

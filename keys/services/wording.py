@@ -11,6 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from keys.models.approvals import ApprovalKind
 from keys.models.leaks import LeakOutcome
 from keys.models.messages import ALWAYS_SENT, Kind
 
@@ -118,7 +119,23 @@ def _approval(data: dict[str, Any]) -> str:
         "approved": _("%(actor)s approved it in %(organization)s."),
         "denied": _("%(actor)s denied it in %(organization)s."),
     }[data["step"]] % data
-    return f"{sentence} “{data['text']}”" if data["text"] else sentence
+    quoted = f"“{data['text']}”" if data["text"] else ""
+    return " ".join(filter(None, (sentence, quoted, _next_step(data))))
+
+
+def _next_step(data: dict[str, Any]) -> str:
+    """Return until when something is left to do; what an older release wrote does not know."""
+    if not data.get("ends_at"):
+        return ""
+    end = {"end": _moment(data["ends_at"])}
+    match data["step"], data["kind"]:
+        case "requested", _kind:
+            return _("Approve or deny it by %(end)s; then it is over.") % end
+        case "approved", ApprovalKind.ISSUE:
+            return _("Issue the key yourself by %(end)s; then the approval is over.") % end
+        case "approved", _kind:
+            return _("It counts from now on.")
+    return ""
 
 
 def _policy(data: dict[str, Any]) -> str:
@@ -201,8 +218,8 @@ WORDING: dict[str, Wording] = {
             ),
             _approval,
             "",
-            "keys:overview",
-            ("slug",),
+            "keys:approval",
+            ("slug", "request"),
         ),
         Wording(
             Kind.POLICY,
