@@ -1,7 +1,10 @@
 """What takes a second person: asked for, decided on, used by whoever asked, and only once."""
 
+import re
 import threading
 from datetime import timedelta
+from decimal import Decimal
+from html import unescape
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -9,14 +12,14 @@ from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
-from keys import policy, services
+from keys import policy, services, summaries
 from keys.models import APIKey, ApprovalRequest, AuditEvent, Role
 from keys.networks import parse_address
 from keys.rules import RoleTerms
 from keys.services.approval_reasons import Reason
 from keys.services.enforcing import ApprovalRequiredError
 from tests.conftest import join, make_person
-from tests.key_pages import fill, page_of, sign_in, text_of, words_of
+from tests.key_pages import HTMX, fill, page_of, sign_in, text_of, words_of
 
 DAY = timedelta(days=1)
 HERE = parse_address("192.0.2.1")
@@ -516,6 +519,87 @@ class TestPages:
         assert places == sorted(places)
         assert "Format Keyhaven" in page
         assert "asked before" not in page
+
+    def test_who_decides_reads_what_the_key_could_and_who_sees_its_secret(
+        self, asked, owner, developer
+    ):
+        page = words_of(sign_in(owner).get(url("approval", asked.pk)))
+        for sentence in (
+            "The key in words, as asked for",
+            "It can revoke the keys of developer@acme.example.",
+            "It works from anywhere.",
+            "for 10 days.",
+            "It may spend without limit.",
+            "Only developer@acme.example, once, when issuing the key.",
+        ):
+            assert sentence in page, sentence
+        services.approve_request(actor=owner, request=asked, scopes=["READ"])
+        page = words_of(sign_in(developer).get(url("approval", asked.pk)))
+        assert "The key in words, as approved" in page
+        assert "It can revoke the keys" not in page
+
+    def test_all_that_is_asked_for_is_told_in_words(self, acme, owner, developer, strict):
+        services.add_server_address(actor=owner, organization=acme, network="203.0.113.9")
+        terms = {
+            "scopes": (), "role": role("developer"), "owner": developer,
+            "expires_at": None, "limit": Decimal("2.5"), "limit_reset": "daily",
+            "allowed_ips": ["198.51.100.7", {"network": "198.51.100.8", "deny": True}],
+            "assign_server_ips": True,
+            "rate_limits": [{"amount": 90, "period": "hour"}, {"amount": 3, "period": "second"}],
+        }  # fmt: skip
+        request = ask(developer, acme, **terms)
+        page = unescape(words_of(sign_in(owner).get(url("approval", request.pk))))
+        services.approve_request(actor=owner, request=request)
+        key = services.issue_approved_key(actor=developer, request=request)
+        facts = summaries.facts_of(APIKey.objects.with_details().get(pk=key.pk))
+        summary = summaries.summarize(facts, now=timezone.now())
+        told = [*summary.abilities, *summary.origin, *summary.period, *summary.credit]
+        assert [each for each in told if each not in page] == []
+
+    def test_more_for_a_key_is_told_with_what_it_has(self, acme, owner, developer, strict):
+        key = services.issue_key(
+            actor=developer, organization=acme, name="New", scopes=["READ"],
+            expires_at=timezone.now() + DAY, allowed_ips=["198.51.100.7"],
+        )  # fmt: skip
+        request = services.request_change(
+            actor=developer, key=key, reason="It cleans.", scopes=["READ", "DELETE"]
+        )
+        page = words_of(sign_in(owner).get(url("approval", request.pk)))
+        assert "It works from 198.51.100.7 only." in page
+        assert "It can revoke the keys of developer@acme.example." in page
+        assert "Nobody anew: the key keeps the secret that it has." in page
+
+    def test_of_a_key_whose_role_is_gone_nothing_is_told(self, acme, owner, admin):
+        scopes = policy.grantable_scopes(owner, acme).filter(code="DELETE")
+        mops = services.create_role(actor=owner, organization=acme, name="mops", scopes=scopes)
+        services.update_policy(
+            actor=owner, organization=acme,
+            roles=[RoleTerms(role("admin"), approval_scopes=frozenset({"DELETE"}))],
+        )  # fmt: skip
+        request = ask(admin, acme, role=mops, scopes=())
+        services.delete_role(actor=owner, role=mops)
+        page = words_of(sign_in(owner).get(url("approval", request.pk)))
+        assert "Cleaner" in page
+        assert "If it leaks" not in page
+
+    def test_the_button_says_that_it_asks(self, strict, acme, developer):
+        client = sign_in(developer)
+        data = {**fill(client, acme, expiry="30"), "preview": "1"}
+
+        def button_of(response) -> str:
+            found = re.search(
+                r'id="submit-button"[^>]*>(.*?)</(?:button|span)>', text_of(response), re.DOTALL
+            )
+            return re.sub(r"<[^>]+>", "", found[1]).strip()
+
+        assert button_of(client.post(url("create"), data)) == "Issue key"
+        data["scopes"] = ["DELETE"]
+        assert button_of(client.post(url("create"), data)) == "Ask for approval"
+        assert button_of(client.post(url("create"), data, headers=HTMX)) == "Ask for approval"
+        assert "the button asks them instead" in words_of(client.get(url("create")))
+
+    def test_where_nobody_approves_nothing_is_said_of_it(self, acme, developer):
+        assert "asks them" not in words_of(sign_in(developer).get(url("create")))
 
     def test_a_denial_without_a_note_says_what_is_missing(self, asked, owner):
         page = sign_in(owner).post(url("approval", asked.pk), {"action": "deny"})

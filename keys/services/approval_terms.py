@@ -1,6 +1,7 @@
 """What somebody asks for, as it is kept until somebody else agrees: plain JSON, and back."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,10 @@ from django.core.exceptions import ValidationError
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
-from keys.models import Organization, Role, Scope, User, Workspace
+from keys import summaries
+from keys.models import ApprovalRequest, Organization, Role, Scope, User, Workspace
+from keys.models.rates import Period
+from keys.summaries import Facts
 
 # Arguments of issue_key and update_key that may be asked for.
 _PLAIN = frozenset(
@@ -28,6 +32,14 @@ _PLAIN = frozenset(
 _MOMENTS = frozenset({"not_before", "expires_at"})
 _ROWS = {"role": Role, "workspace": Workspace, "owner": User}
 _LISTS = frozenset({"scopes", "allowed_ips", "rate_limits"})
+# Those that facts of a key call by another name, or as it is.
+_AS_FACTS = {
+    "not_before": "not_before",
+    "expires_at": "expires_at",
+    "limit": "limit",
+    "limit_reset": "limit_reset",
+    "include_byok_in_limit": "counts_byok",
+}
 NAMES = _PLAIN | _MOMENTS | _ROWS.keys() | _LISTS | {"limit"}
 # What is noted beside the arguments: the scopes of the role when it was approved, and those of
 # the key when more was asked for it.
@@ -80,6 +92,50 @@ def end_of(packed: Mapping[str, Any]) -> datetime | None:
     """Return until when a key would live by these terms; None: for good, or as it does."""
     end = packed.get("expires_at")
     return parse_datetime(end) if end is not None else None
+
+
+def facts_of(request: ApprovalRequest) -> Facts:
+    """Return what decides what a key may do by what was asked for or, once it was, approved.
+
+    Of a change, with all that the key has already. Raises ValidationError when the role that it
+    would follow is gone.
+    """
+    terms = request.terms if request.approved_terms is None else request.approved_terms
+    facts = (
+        Facts(organization=request.organization.name, owner=request.requester.display_name)
+        if request.key is None
+        else summaries.facts_of(request.key)
+    )
+    said: dict[str, Any] = {
+        fact: _value(request.organization, name, terms[name])
+        for name, fact in _AS_FACTS.items()
+        if name in terms
+    }
+    if terms.get("owner", request.requester_id) is None:
+        said["owner"] = None
+    if "scopes" in terms or terms.get("role") is not None:
+        role = _value(request.organization, "role", terms.get("role"))
+        said["role"] = role.name if role else None
+        said["scopes"] = frozenset(scopes_of(request.organization, terms))
+    if "rate_limits" in terms:
+        rates = ((each["amount"], each["period"]) for each in terms["rate_limits"])
+        said["rates"] = tuple(sorted(rates, key=lambda rate: Period(rate[1]).seconds))
+    return replace(facts, **said, **_origin_of(request.organization, terms))
+
+
+def _origin_of(organization: Organization, terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts about from where the key works, as far as the terms say that."""
+    said: dict[str, Any] = {}
+    if "assign_server_ips" in terms:
+        said["follows_servers"] = terms["assign_server_ips"]
+        said["servers"] = tuple(organization.server_addresses.values_list("network", flat=True))
+    if "allowed_ips" in terms:
+        entries = terms["allowed_ips"]
+        rows = [{"network": each} if isinstance(each, str) else each for each in entries]
+        active = [row for row in rows if row.get("active", True)]
+        said["allowed"] = tuple(row["network"] for row in active if not row.get("deny"))
+        said["denied"] = tuple(row["network"] for row in active if row.get("deny"))
+    return said
 
 
 def _plain(value: Any) -> Any:

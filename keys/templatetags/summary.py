@@ -1,10 +1,13 @@
 """What a key may do, from where, until when, at what cost, and what a leak would mean."""
 
 from django import template
+from django.core.exceptions import ValidationError
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from keys import summaries
-from keys.models import APIKey
+from keys.models import APIKey, ApprovalRequest
+from keys.services import approval_terms
 
 register = template.Library()
 
@@ -17,3 +20,21 @@ def key_summary(key: APIKey) -> dict:
     `keys/new-key.css`.
     """
     return {"summary": summaries.summarize(summaries.facts_of(key), now=timezone.now())}
+
+
+@register.inclusion_tag("components/key_summary.html")
+def approval_summary(approval: ApprovalRequest) -> dict:
+    """Describe in sentences the key that somebody asks for, or that has more by the request.
+
+    A key whose role is gone meanwhile can be none; then this says nothing.
+    """
+    try:
+        facts = approval_terms.facts_of(approval)
+    except ValidationError:
+        return {}
+    who = {"who": approval.requester.display_name}
+    if approval.key is None:
+        holder = _("Only %(who)s, once, when issuing the key.") % who
+    else:
+        holder = _("Nobody anew: the key keeps the secret that it has.")
+    return {"summary": summaries.summarize(facts, now=timezone.now()), "holder": holder}

@@ -16,7 +16,7 @@ from keys import policy, services
 from keys.forms.approvals import DecisionForm, ReasonForm
 from keys.forms.fields import OnceForm
 from keys.models import ApprovalRequest, Membership, Role
-from keys.models.approvals import ApprovalStatus
+from keys.models.approvals import OPEN_AFTER_APPROVAL, ApprovalStatus
 from keys.roles import Permission
 from keys.views.asking import ask_instead
 from keys.views.base import OrganizationRequest, in_organization, render_page
@@ -57,6 +57,8 @@ def approval(request: OrganizationRequest, approval_id: int) -> HttpResponse:
             return redirect("keys:approval", request.organization.slug, row.pk)
     context = {
         "approval": row,
+        "is_open": row.state in (ApprovalStatus.PENDING, ApprovalStatus.APPROVED),
+        "open_days": OPEN_AFTER_APPROVAL.days,
         "form": form,
         "issue_form": OnceForm(),
         "history": _history(request, row),
