@@ -134,6 +134,12 @@ class TestFormsOfKeys:
         assert "In your role, keys get only DELETE, READ." in words
         assert "Keys of people live at most 30 days." in words
 
+    def test_a_scope_that_one_cannot_give_is_not_talked_of(self, client, owner, acme):
+        services.update_policy(actor=owner, organization=acme, confined_scopes=["DELETE", "MANAGE"])
+        assert "Needed by keys with DELETE, unless" in words_of(client.get(listing(acme, "create")))
+        own = words_of(sign_in(owner).get(listing(acme, "create")))
+        assert "Needed by keys with DELETE, MANAGE, unless" in own
+
     @pytest.fixture
     def as_owner(self, owner, acme):
         """Whose own keys may live longer than those of the organization, which they give too."""

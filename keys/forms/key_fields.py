@@ -211,6 +211,12 @@ class KeyForm(RateFields, ServiceForm):
         ) % {"days": days}
 
     @property
+    def confined_scopes(self) -> list[str]:
+        """The scopes that the key can get here, or has, with which it needs allowed IPs."""
+        possible = {scope.code for scope in self.grantable_scopes} | self._initial_facts().scopes
+        return [code for code in self.rules.confined_scopes if code in possible]
+
+    @property
     def may_need_approval(self) -> bool:
         """Whether there is something that the person may not give to a key alone."""
         terms = self._role_terms
