@@ -8,7 +8,7 @@ from keys import policy, services
 from keys.rules import RoleTerms
 from keys.services.enforcing import ApprovalRequiredError
 from tests.conftest import make_person
-from tests.key_pages import sign_in, words_of
+from tests.key_pages import page_of, sign_in, words_of
 from tests.test_approvals import ask, fresh, role, url
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +45,33 @@ class TestTwoPeopleForManage:
 
     def test_a_key_without_it_is_handed_over_by_one(self, two_people, acme, owner, key):
         assert services.hand_over_key(actor=owner, key=key, owner=None).owner is None
+
+    def test_a_secret_of_a_key_with_manage_is_not_shown_to_one(
+        self, manage_key, acme, owner, admin, two_people
+    ):
+        other = services.issue_key(
+            actor=policy.OPERATOR, organization=acme, name="Other", scopes=manage_key.scope_codes
+        )
+        before = fresh(manage_key).label
+        for actor in (owner, admin, other):
+            with pytest.raises(ValidationError, match=r"takes two people.*Ask for a new key"):
+                services.rotate_key(actor=actor, key=manage_key)
+        assert fresh(manage_key).label == before
+
+    def test_who_has_a_key_with_manage_already_renews_it_alone(
+        self, manage_key, acme, admin, two_people
+    ):
+        own = services.issue_key(
+            actor=policy.OPERATOR, organization=acme, name="Own", owner=admin, scopes=["MANAGE"]
+        )
+        for actor, key in ((manage_key, manage_key), (admin, own), (policy.OPERATOR, own)):
+            assert services.rotate_key(actor=actor, key=key).secret
+
+    def test_a_secret_of_a_key_without_it_is_shown_to_one(self, two_people, acme, admin):
+        shared = services.issue_key(
+            actor=policy.OPERATOR, organization=acme, name="Shared", scopes=["READ"]
+        )
+        assert services.rotate_key(actor=admin, key=shared).secret
 
     def test_a_key_that_manages_gives_it_to_no_other(self, acme, manage_key, two_people):
         with pytest.raises(ApprovalRequiredError):
@@ -133,6 +160,12 @@ class TestPages:
             assert "In der Rolle admin" in german
             assert "länger als 30 Tage" in german
             assert "it takes two people" not in german
+
+    def test_who_would_rotate_alone_reads_what_to_do_instead(self, manage_key, owner, two_people):
+        client = sign_in(owner)
+        response = client.post(page_of(manage_key, "rotate"), {"token": "a" * 32, "overlap": "0"})
+        assert "At Acme it takes two people to give MANAGE. Ask for a new key" in words_of(response)
+        assert fresh(manage_key).label == manage_key.label
 
     def test_a_member_gets_manage_by_two(self, two_people, acme, owner, admin, developer):
         membership = acme.memberships.get(user=developer)

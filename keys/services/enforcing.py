@@ -4,7 +4,7 @@ What a change sets has to fit the rules. What it leaves alone may stay as it was
 new rule stops no key; and scopes may always be taken away.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -98,6 +98,26 @@ def _require_approval(
     reasons = reasons_for_approval(actor, found, gained=gained, ends=ends, now=timezone.now())
     if reasons:
         raise ApprovalRequiredError(reasons)
+
+
+def refuse_seeing(actor: Actor, key: APIKey) -> None:
+    """Raise ValidationError when the actor may not have alone what a secret of this key gives.
+
+    Whoever sees it gets all that the key lists. It is none that they did not have where they
+    are the key itself, or the person whom it acts for.
+    """
+    person = person_behind(actor)
+    if actor == key or (person is not None and person.pk == key.owner_id):
+        return
+    found, gained = rules.rules_of(key.organization), key.scope_codes
+    reasons = reasons_for_approval(actor, found, gained=gained, ends=[], now=timezone.now())
+    if reasons:
+        raise ValidationError(ask_anew(reasons))
+
+
+def ask_anew(reasons: Iterable[Reason]) -> str:
+    """Say why nobody gets this key alone, and what they can do: nobody asks for another's."""
+    return " ".join([*map(str, reasons), _("Ask for a new key, and revoke this one.")])
 
 
 def require_second_person(

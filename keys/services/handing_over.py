@@ -17,7 +17,7 @@ from keys.models import APIKey, User
 from keys.policy import Actor
 from keys.roles import Permission
 from keys.services.changes import changing
-from keys.services.enforcing import ApprovalRequiredError
+from keys.services.enforcing import ApprovalRequiredError, ask_anew
 from keys.services.grants import refuse_takeover
 from keys.services.rotation import rotate_key
 from keys.services.validation import save
@@ -53,9 +53,7 @@ def _alone() -> Iterator[None]:
     try:
         yield
     except ApprovalRequiredError as problem:
-        advice = _("Ask for a new key, and revoke this one.")
-        reasons = " ".join([*map(str, problem.reasons), advice])
-        raise ValidationError({"owner": reasons}) from None
+        raise ValidationError({"owner": ask_anew(problem.reasons)}) from None
 
 
 def _refuse_odd_owner(key: APIKey, owner: User | None) -> None:

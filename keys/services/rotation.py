@@ -15,7 +15,7 @@ from keys.models import APIKey, KeySecret
 from keys.models.keys import know
 from keys.policy import Actor
 from keys.roles import Permission
-from keys.services import audit, grants
+from keys.services import audit, enforcing, grants
 from keys.services.changes import open_key
 
 MAX_OVERLAP = timedelta(days=30)
@@ -34,7 +34,7 @@ def rotate_key(
     Older secrets work for `overlap` more, and with `quiet_hours` no longer than until they
     were not used for so many hours. Without an overlap they are dead at once; with hours
     alone it is MAX_OVERLAP. Identity, limits, counts and history stay. Raises as update_key
-    does.
+    does; ValidationError where others would have to agree that the actor gets what it may.
     """
     if overlap is None:
         overlap = timedelta(0) if quiet_hours is None else MAX_OVERLAP
@@ -47,6 +47,7 @@ def rotate_key(
     with transaction.atomic():
         key = open_key(actor, key, Permission.ROTATE_APIKEY)
         grants.refuse_takeover(actor, key)
+        enforcing.refuse_seeing(actor, key)
         old = key.current_secret
         _retire_secrets(key, now=now, at=now + overlap, quiet_hours=quiet_hours)
         _row, secret = add_secret(key)
