@@ -18,9 +18,6 @@ from keys import metrics, networks
 from keys.models import AuditEvent
 from keys.services.audit import Origin, acting_from
 
-# The first part of the path -> the door behind it; the rest are pages.
-_DOORS = {"admin": AuditEvent.Door.ADMIN}
-
 # First parts of the paths that people look at. The rest is for programs, which match words.
 _FOR_PEOPLE = frozenset(
     {"", "accounts", "admin", "docs", "found", "language", "organizations", "status"}
@@ -49,8 +46,7 @@ class OriginMiddleware:
         request.client_address = address  # type: ignore[attr-defined]
         # Always our own: an id that clients choose could pose as another request's.
         request.id = uuid.uuid4().hex  # type: ignore[attr-defined]
-        door = _DOORS.get(_first_part(request), AuditEvent.Door.PAGE)
-        origin = Origin(door, str(address) if address else None, request.id)
+        origin = Origin(_door(request), str(address) if address else None, request.id)
         started = time.perf_counter()
         with acting_from(origin), bound_contextvars(request_id=request.id):
             response = self.get_response(request)
@@ -154,6 +150,14 @@ def _note(request: HttpRequest, response: HttpResponse, origin: Origin, seconds:
             }
         },
     )
+
+
+def _door(request: HttpRequest) -> AuditEvent.Door:
+    first = _first_part(request)
+    if first == "admin":
+        return AuditEvent.Door.ADMIN
+    is_page = first in _FOR_PEOPLE or first == "static"
+    return AuditEvent.Door.PAGE if is_page else AuditEvent.Door.API
 
 
 def _first_part(request: HttpRequest) -> str:

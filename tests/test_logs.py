@@ -137,6 +137,16 @@ def test_requests_are_told_with_their_id_by_route_and_without_what_they_ask(line
 
 
 @pytest.mark.django_db
+def test_requests_are_told_with_the_door_through_which_they_come(lines, client, staff, key):
+    client.get("/v1/keys/self", headers={"Authorization": f"Bearer {key.secret}"})
+    client.get("/v1/nothing")
+    sign_in(staff).get(reverse("admin:index"))
+    client.get(reverse("account_login"))
+    told = [json.loads(line) for line in lines if "keys.requests" in line]
+    assert [each["door"] for each in told] == ["api", "api", "admin", "page"]
+
+
+@pytest.mark.django_db
 def test_what_somebody_may_not_do_is_one_line(lines, viewer, acme):
     refused = sign_in(viewer).post(reverse("keys:policy", args=["acme"]), {"idle_days": "5"})
     missing = sign_in(viewer).get(reverse("keys:audit", args=["elsewhere"]))
