@@ -17,6 +17,7 @@ from django.utils import timezone
 from keys import audit_chain, audit_checks, audit_guard, audit_retention, chain, policy, services
 from keys.audit_checks import Kind, check
 from keys.models import INSTALLATION, AuditEvent, AuditHead
+from keys.services import chores
 from tests.conftest import make_person
 
 pytestmark = pytest.mark.django_db
@@ -320,6 +321,14 @@ def test_worker_follows_chains_on_and_the_head_tells_how_far(trail, acme, caplog
     head.refresh_from_db()
     assert head.problem == f"event {newest.sequence} (id {newest.pk}) was altered"
     assert audit_chain.is_signed(head)
+
+
+def test_worker_logs_a_head_once_where_both_checks_are_due(trail, acme, caplog):
+    caplog.set_level("INFO")
+    for chore in chores.CHORES:
+        if "audit chains" in chore.name:
+            chore.work(now=timezone.now())
+    assert caplog.text.count(f"The audit chain {acme.pk} ends with event") == 1
 
 
 def test_events_of_an_older_release_are_adopted_in_the_open(trail, acme):

@@ -54,8 +54,9 @@ CHORES = [
     Chore("found secrets", timedelta(minutes=1), leaks.look_up_found),
     Chore("purge of decisions", timedelta(days=1), decisions.purge),
     Chore("purge of messages", timedelta(days=1), forget_what_was_sent),
-    Chore("audit chains", timedelta(minutes=10), lambda *, now: audit_checks.check_some()),
+    # The whole ones first: what is found whole is not followed, and its head not logged, again.
     Chore("whole audit chains", timedelta(days=1), lambda *, now: audit_checks.check_all()),
+    Chore("audit chains", timedelta(minutes=10), lambda *, now: audit_checks.check_some()),
     Chore("purge of the audit trail", timedelta(days=1), audit_retention.remove_old),
     # Serving processes do it all the time; what a host's last one left is added by this.
     Chore("folding", timedelta(minutes=1), lambda *, now: folding.fold_once(), each_host=True),
