@@ -281,7 +281,7 @@ class TestCounting:
         assert send(Gate(refuse_to_answer), **asking(key))[0] == 204
         monkeypatch.setattr(type(usage.journal), "append", fail)
         status, headers, body = send(Gate(refuse_to_answer), **asking(key))
-        assert status == 503
+        assert (status, headers["Retry-After"]) == (503, "5")
         assert json.loads(body)["message"]
         assert not any(name.startswith("X-Keyhaven") for name in headers)
 
@@ -397,5 +397,6 @@ class TestNext:
                 raise problem
 
         gate = Gate(refuse_to_answer, start=start)
-        assert send(gate, **asking(manage_key))[0] == 503
+        status, headers, _body = send(gate, **asking(manage_key))
+        assert (status, headers["Retry-After"]) == (503, "5")
         assert send(gate, **asking(manage_key))[0] == 204

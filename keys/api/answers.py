@@ -17,7 +17,7 @@ from keys.api.authentication import KeyAuthentication
 from keys.api.dialects.native.dialect import Native
 from keys.api.dialects.native.verdicts import verdict_data
 from keys.api.dialects.native.verification import identity_headers, refuse
-from keys.api.errors import Failure, describe
+from keys.api.errors import RETRY_AFTER_SECONDS, Failure, describe
 from keys.services import Verdict
 from keys.verification import Code, Question
 
@@ -75,7 +75,8 @@ def of_unknown() -> Answer:
 def of_our_failure() -> Answer:
     """Return what is answered when something is wrong on our side: it is to be asked again."""
     failure = Failure(503, "error", "Something went wrong on our side.")
-    return _json(HTTPStatus.SERVICE_UNAVAILABLE, Native.error_body(failure, None))
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return _json(HTTPStatus.SERVICE_UNAVAILABLE, Native.error_body(failure, None), headers)
 
 
 def of_failure(error: APIException) -> Answer:
