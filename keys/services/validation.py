@@ -101,7 +101,10 @@ def refuse_unstorable(row: models.Model) -> None:
 
 def is_storable(text: str) -> bool:
     """Say whether every database can store the text: no NUL, nothing that UTF-8 lacks."""
-    return "\x00" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
+    try:
+        return b"\x00" not in text.encode()
+    except UnicodeEncodeError:  # half of a pair of UTF-16
+        return False
 
 
 def _has_utc_date(moment: datetime) -> bool:
