@@ -113,7 +113,7 @@ class Gate:
             return answers.of_nobody()
         entry = snapshots.find(secret)
         if entry is None:
-            return answers.of_refusal(Code.NOT_FOUND)
+            return answers.of_wrong_key()
         journal = usage.journal
         if journal is None or not entry.is_plain:
             return _settle_proxy(entry, secret, way, environ, request)
@@ -149,7 +149,7 @@ class Gate:
         asker = snapshots.find(secret)
         if asker is None:
             # A token of the exchange stands for a key: the view knows for which.
-            return None if tokens.is_token(secret) else answers.of_refusal(Code.NOT_FOUND)
+            return None if tokens.is_token(secret) else answers.of_wrong_key()
         journal = usage.journal
         if journal is None or not asker.is_plain:
             return None
@@ -160,7 +160,7 @@ class Gate:
         if known.code is not Code.VALID:
             text = journal.text(way.agent, _NO_SCOPES, "POST", environ["PATH_INFO"])
             journal.append(*who, text, 0, 0, place.packed, request)
-            return answers.of_refusal(Code.NOT_FOUND)
+            return answers.of_wrong_key()
         granted = _granting(asker.snapshot.scopes)
         if granted is None:
             return None

@@ -52,9 +52,9 @@ def of_question(verdict: Verdict, question: Question) -> Answer:
 
 
 @cache
-def of_refusal(code: Code) -> Answer:
-    """Return the refusal of a key of which nothing else is to be said."""
-    return of_proxy(Verdict(code), HTTPStatus.NO_CONTENT)
+def of_wrong_key() -> Answer:
+    """Return the refusal of what is no key, or one of which nothing else is to be said."""
+    return of_proxy(Verdict(Code.NOT_FOUND), HTTPStatus.NO_CONTENT)
 
 
 @cache
