@@ -1,5 +1,6 @@
 """What people do with their own accounts, in the audit trail; and what ends other sessions."""
 
+from functools import partial
 from typing import Any
 
 from allauth.account import signals as account
@@ -13,10 +14,18 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from keys import services
+from portal.afterwards import do_afterwards
 
 
-def note_failed_sign_in(email: str) -> None:
-    """Record that somebody failed to sign in with this address, if there is such an account."""
+def note_failed_sign_in(request: HttpRequest, email: str) -> None:
+    """Record that somebody failed to sign in with this address, if there is such an account.
+
+    After the answer: it would take longer for an address that has one.
+    """
+    do_afterwards(request, partial(_note_failed_sign_in, email))
+
+
+def _note_failed_sign_in(email: str) -> None:
     address = EmailAddress.objects.filter(email__iexact=email).select_related("user").first()
     if address is not None:
         services.note_account_event(person=address.user, action="sign_in_failed")

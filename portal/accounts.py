@@ -83,7 +83,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Record the try, if it was at an account that there is."""
-        note_failed_sign_in(credentials.get("email", ""))
+        note_failed_sign_in(request, credentials.get("email", ""))
 
     def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
         # A link that came by mail set a new password: whatever was guessed at is no more.

@@ -13,13 +13,15 @@ from allauth.mfa.totp.internal.auth import (
     yield_hotp_counters_from_time,
 )
 from django.core import mail
+from django.core.exceptions import ValidationError
 from django.db import OperationalError
+from django.http.response import HttpResponseBase
 from django.test import Client
 from django.urls import reverse
 
-from keys import policy
+from keys import policy, services
 from keys.models import AuditEvent
-from portal import errors
+from portal import account_trail, errors
 from tests.conftest import PASSWORD
 
 NEW_PASSWORD = "another horse, another battery"
@@ -90,6 +92,29 @@ class TestWords:
 
         assert response.status_code == 200
         assert "Successfully signed in" not in response.text
+
+
+class TestOnesName:
+    def test_is_changed_by_oneself_and_recorded(self, client, owner):
+        client.force_login(owner)
+        page = client.get(reverse("keys:own-name"))
+        assert "beside your address, owner@acme.example" in page.text
+        client.post(reverse("keys:own-name"), {"first_name": " Olga ", "last_name": "Weber"})
+        owner.refresh_from_db()
+        assert owner.name_and_address == "Olga Weber (owner@acme.example)"
+        event = AuditEvent.objects.get(action="user.updated")
+        assert event.actor_user == owner
+        assert event.changes == {"first_name": ["", "Olga"], "last_name": ["", "Weber"]}
+        assert "Your name is saved" in client.get(reverse("keys:own-name")).text
+
+    def test_is_no_address(self, client, owner):
+        client.force_login(owner)
+        page = client.post(reverse("keys:own-name"), {"first_name": "admin@acme.example"})
+        assert "Leave out the @" in page.text
+        with pytest.raises(ValidationError, match="Leave out the @"):
+            services.name_oneself(actor=owner, first_name="", last_name="a@b")
+        owner.refresh_from_db()
+        assert owner.display_name == "owner@acme.example"
 
 
 class TestForgottenPassword:
@@ -222,6 +247,30 @@ class TestTrace:
         self.sign_in(owner)
         assert self.actions() == ["user.sign_in_failed", "user.signed_in"]
         assert AuditEvent.objects.first().address == "127.0.0.1"
+
+    def test_a_failed_one_is_written_after_the_answer_whose_time_tells_nothing(
+        self, owner, monkeypatch
+    ):
+        written, close = [], HttpResponseBase.close
+
+        def closing(response):
+            written.append(self.actions())
+            close(response)
+
+        monkeypatch.setattr(HttpResponseBase, "close", closing)
+        self.sign_in(owner, "not this one")
+        assert (written, self.actions()) == ([[]], ["user.sign_in_failed"])
+        event = AuditEvent.objects.get(action="user.sign_in_failed")
+        assert (event.door, event.address) == ("page", "127.0.0.1")
+        assert event.request_id
+
+    def test_one_that_cannot_be_written_is_in_the_log(self, owner, monkeypatch, caplog):
+        def fail(**more):
+            raise OperationalError("The database is gone.")
+
+        monkeypatch.setattr(account_trail.services, "note_account_event", fail)
+        self.sign_in(owner, "not this one")
+        assert "The database is gone." in caplog.text
 
     def test_a_guess_at_nobody_leaves_nothing(self, db, client):
         client.post(reverse("account_login"), {"login": "no@body.example", "password": "x"})

@@ -135,7 +135,7 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         if error == AuthError.CANCELLED:
             return
         if isinstance(exception, RefusedError):
-            note_failed_sign_in(exception.email)
+            note_failed_sign_in(request, exception.email)
         reason, status = _explained(exception, is_ours=bool((extra_context or {}).get("state")))
         told = str(exception) if isinstance(exception, AnswerError) else type(exception).__name__
         logger.warning("A single sign-on failed with %s: %s", status, told)
