@@ -23,6 +23,7 @@ from keys.views import (
     members,
     notifications,
     organization,
+    own_name,
     permissions,
     policies,
     roles,
@@ -155,6 +156,7 @@ urlpatterns = [
     path("found/", leaks.found, name="found"),
     path("found/rules/<slug:scanner>/", leaks.scanner_rules, name="scanner-rules"),
     path("accounts/notifications/", notifications.notifications, name="notifications"),
+    path("accounts/name/", own_name.own_name, name="own-name"),
     # Beside the account pages, which no cache keeps.
     path("accounts/invitation/", invitations.invitation, name="invitation"),
     path("accounts/invitation/<str:token>/", invitations.invitation_link, name="invitation-link"),

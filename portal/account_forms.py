@@ -8,6 +8,7 @@ from allauth.mfa.base import forms as mfa
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from keys.forms.people import NameForm
 from keys.views.invitations import invitation_of
 
 _LABELS = {
@@ -37,19 +38,22 @@ class SignInForm(_OwnWords, account.LoginForm):
     focused = "login"
 
 
-class SignUpForm(_OwnWords, account.SignupForm):
+class SignUpForm(_OwnWords, NameForm, account.SignupForm):
     labels = {"password1": _("Password"), "password2": _("Password, again")}
     focused = "email"
 
+    field_order = ["email", "first_name", "last_name", "password1", "password2"]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["first_name"].help_text = _("What others may call you; change it any time.")
         # Who was invited opens an account for that address, which the link has confirmed.
         invitation = invitation_of(context.request)
         if invitation is not None:
             self.fields["email"].disabled = True
             self.initial["email"] = invitation.email
             self.fields["email"].widget.attrs.pop("autofocus")
-            self.fields["password1"].widget.attrs["autofocus"] = True
+            self.fields["first_name"].widget.attrs["autofocus"] = True
 
 
 class AddEmailForm(_OwnWords, account.AddEmailForm):

@@ -338,6 +338,8 @@ PAGES |= {
     "GET keys:found": ("200 200 200 200 200 200 200", None),
     "POST keys:found": ("200 200 200 200 200 200 200", {}),
     "GET keys:scanner-rules": ("200 200 200 200 200 200 200", None),
+    "GET keys:own-name": ("302 200 200 200 200 200 200", None),
+    "POST keys:own-name": ("302 302 302 302 302 302 302", {}),
     "GET keys:notifications": ("302 200 200 200 200 200 200", None),
     "POST keys:notifications": ("302 302 302 302 302 302 302", {}),
 }

@@ -141,6 +141,26 @@ class TestSomebodyNew:
         assert event.changes["invited_by"] == "owner@acme.example"
         assert len(mail.outbox) == 1
 
+    def test_is_asked_for_a_name_that_the_others_read(self, client, invite, acme, owner):
+        client.get(invite())
+        assert "What others may call you" in client.get(reverse("account_signup")).text
+        sign_up(client, first_name="Nora", last_name="Berg")
+        assert 'name="first_name"' not in client.get(HERE).text
+        client.post(HERE)
+        client.force_login(owner)
+        text = client.get(reverse("keys:audit", args=["acme"])).text
+        assert f"<strong>Nora Berg</strong> ({NEWCOMER})" in text
+
+    def test_who_gave_none_may_when_accepting(self, client, invite, acme):
+        client.get(invite())
+        sign_up(client)
+        assert 'name="first_name"' in client.get(HERE).text
+        refused = client.post(HERE, {"first_name": "owner@acme.example"})
+        assert "Leave out the @" in refused.text
+        assert not acme.memberships.filter(user__email=NEWCOMER).exists()
+        client.post(HERE, {"first_name": "Nora"})
+        assert acme.memberships.get(user__email=NEWCOMER).user.display_name == "Nora"
+
     def test_opens_none_for_another_address(self, client, invite):
         client.get(invite())
         sign_up(client, email="other@acme.example")

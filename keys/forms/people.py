@@ -13,6 +13,7 @@ from keys import policy
 from keys.forms.access import AgreedForm
 from keys.forms.fields import ServiceForm
 from keys.models import Membership, Organization, Role, User
+from keys.models.people import validate_name
 from keys.roles import Permission
 
 
@@ -24,6 +25,25 @@ class MemberFinder(forms.Form):
         max_length=200,
         required=False,
         widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
+    )
+
+
+class NameForm(ServiceForm):
+    """What somebody is called beside their address."""
+
+    first_name = forms.CharField(
+        label=gettext_lazy("First name"),
+        max_length=150,
+        required=False,
+        validators=[validate_name],
+        widget=forms.TextInput(attrs={"autocomplete": "given-name"}),
+    )
+    last_name = forms.CharField(
+        label=gettext_lazy("Last name"),
+        max_length=150,
+        required=False,
+        validators=[validate_name],
+        widget=forms.TextInput(attrs={"autocomplete": "family-name"}),
     )
 
 

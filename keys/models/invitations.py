@@ -95,7 +95,7 @@ class Invitation(models.Model):
     def inviter(self) -> str:
         """Who invited, as people read it; empty: the operator."""
         if self.invited_by is not None:
-            return self.invited_by.display_name
+            return self.invited_by.name_and_address
         return self.invited_by_key.name if self.invited_by_key is not None else ""
 
     def is_open_at(self, now: datetime) -> bool:

@@ -2,9 +2,17 @@
 
 from django.contrib.auth.base_user import BaseUserManager
 from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+
+
+def validate_name(name: str) -> None:
+    """Raise ValidationError for what others would take for somebody else's address."""
+    if "@" in name:
+        raise ValidationError(gettext("Leave out the @: others would take it for an address."))
 
 
 class UserManager(BaseUserManager["User"]):
@@ -54,3 +62,9 @@ class User(AbstractUser):
     def display_name(self) -> str:
         """The name they gave, or else their address."""
         return self.get_full_name() or self.email
+
+    @property
+    def name_and_address(self) -> str:
+        """The name they gave with the address, which nobody else can have; or that alone."""
+        name = self.get_full_name()
+        return f"{name} ({self.email})" if name else self.email

@@ -23,7 +23,7 @@ from keys.services.exchange import (
     refresh_session,
 )
 from keys.services.explaining import Explanation, explain_secret, find_secret
-from keys.services.exports import note_audit_export, note_export, note_read
+from keys.services.exports import note_audit_export, note_export, note_read, note_report_export
 from keys.services.handing_over import hand_over_key
 from keys.services.importing import ImportOptions, ImportReport, import_keys
 from keys.services.invitations import (
@@ -64,6 +64,7 @@ from keys.services.organizations import (
 )
 from keys.services.people import (
     create_person,
+    name_oneself,
     note_account_event,
     note_password_change,
     update_person,
@@ -147,6 +148,7 @@ __all__ = [
     "leave_organization",
     "lock_key",
     "look_at_rates",
+    "name_oneself",
     "narrow_key",
     "note_account_event",
     "note_audit_export",
@@ -154,6 +156,7 @@ __all__ = [
     "note_grant",
     "note_password_change",
     "note_read",
+    "note_report_export",
     "plan_change",
     "plan_policy",
     "rates_of",

@@ -192,7 +192,7 @@ def _identified(key: APIKey) -> dict[str, Any]:
 
 
 def _tell_of_issue(event: AuditEvent, organization: Organization, key: Any) -> None:
-    data = {**facts_of(key), "actor": event.actor_label, "address": event.address}
+    data = {**facts_of(key), "actor": _actor_of(event), "address": event.address}
     write(kind=Kind.ISSUED, people=responsible_for(key), organization=organization, data=data)
 
 
@@ -222,7 +222,7 @@ def _tell_of_membership(event: AuditEvent, organization: Organization, membershi
         **_names_of(organization),
         "name": organization.name,
         "role": membership.role.name,
-        "actor": event.actor_label,
+        "actor": _actor_of(event),
     }
     write(kind=Kind.MEMBER, people=[membership.user], organization=organization, data=data)
 
@@ -233,7 +233,7 @@ def _tell_of_policy(event: AuditEvent, organization: Organization, obj: Model) -
         user__in=organization.api_keys.live().filter(owner__isnull=False).values("owner")
     )
     people = [*managers_of(organization), *_people(owning)]
-    data = {**_names_of(organization), "name": organization.name, "actor": event.actor_label}
+    data = {**_names_of(organization), "name": organization.name, "actor": _actor_of(event)}
     write(kind=Kind.POLICY, people=people, organization=organization, data=data)
 
 
@@ -257,7 +257,7 @@ def _write_of_approval(
     data = {
         **_names_of(organization),
         "name": str(request),
-        "actor": event.actor_label,
+        "actor": _actor_of(event),
         "step": event.action.partition(".")[2],
         "text": request.note if request.decided_by else request.reason,
         "request": request.pk,
@@ -265,6 +265,11 @@ def _write_of_approval(
         "ends_at": request.ends_at.isoformat(),
     }
     write(kind=Kind.APPROVAL, people=people, organization=organization, data=data)
+
+
+def _actor_of(event: AuditEvent) -> str:
+    """Return how mails call who did it."""
+    return event.actor_user.name_and_address if event.actor_user else event.actor_label
 
 
 def _names_of(organization: Organization) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from keys import policy
 from keys.models import User
+from keys.models.people import validate_name
 from keys.policy import Actor
 from keys.services import audit
 from keys.services.validation import save, validate
@@ -57,6 +58,25 @@ def update_person(*, actor: Actor, person: User, **changes: Any) -> User:
         validate(person, exclude=["password"])
         save(person, update_fields=list(changes))
         _record_difference(actor, person, before, after)
+    return person
+
+
+def name_oneself(*, actor: User, first_name: str, last_name: str) -> User:
+    """Change what others call the actor beside their address. Raises ValidationError by field."""
+    names = {"first_name": first_name.strip(), "last_name": last_name.strip()}
+    for field, name in names.items():
+        try:
+            validate_name(name)
+        except ValidationError as problem:
+            raise ValidationError({field: problem}) from None
+    with transaction.atomic():
+        person = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
+        before = _describe(person)
+        for field, name in names.items():
+            setattr(person, field, name)
+        validate(person, exclude=["password"])
+        save(person, update_fields=list(names))
+        _record_difference(person, person, before, _describe(person))
     return person
 
 

@@ -129,7 +129,8 @@ def _words(name: str, value: Any) -> str:
         return str(Dialect(value).label)
     rows = {"role": Role, "workspace": Workspace, "owner": User}
     if name in rows and value is not None and not (isinstance(value, str) and name != "workspace"):
-        return str(rows[name]._default_manager.filter(pk=value).first() or value)
+        row = rows[name]._default_manager.filter(pk=value).first()
+        return row.name_and_address if isinstance(row, User) else str(row or value)
     match value:
         case bool():
             return _("yes") if value else _("no")

@@ -104,7 +104,11 @@ _SENTENCES = {
     ),
     "organization.read": gettext_lazy("{actor} looked at the organization {object}"),
     "apikey.read": gettext_lazy("{actor} looked at the key {object}"),
+    "user.read": gettext_lazy("{actor} looked at the account {object}"),
     "installation.searched": gettext_lazy("{actor} searched the installation"),
+    "installation.read": gettext_lazy("{actor} looked through lists of the installation"),
+    "installation.audit_read": gettext_lazy("{actor} read the audit trails of the installation"),
+    "installation.exported": gettext_lazy("{actor} downloaded a report on the installation"),
     "demo.created": gettext_lazy("{actor} filled {object} with demo data"),
 }
 _OTHER = gettext_lazy("{actor}: {action} {object}")
@@ -148,6 +152,7 @@ _ICONS = {
     "denied": "x-mark",
     "withdrawn": "arrow-uturn-left",
     "read": "eye",
+    "audit_read": "eye",
     "searched": "magnifying-glass",
     "trimmed": "scissors",
     "sent": "envelope",
@@ -184,6 +189,7 @@ _MORE_LABELS = {
     "present": gettext_lazy("Here already"),
     "reason": gettext_lazy("reason"),
     "refused": gettext_lazy("With problems"),
+    "report": gettext_lazy("report"),
     "user": gettext_lazy("person"),
     "invited_by": gettext_lazy("invited by"),
     "owner": gettext_lazy("owner"),
@@ -311,6 +317,9 @@ def _fill(text: str | Promise, event: AuditEvent) -> SafeString:
 
 def _marked_actor(event: AuditEvent) -> SafeString:
     if event.actor_key_id is None:
+        name = _name_of_actor(event)
+        if name:
+            return format_html("<strong>{}</strong> ({})", name, event.actor_label)
         return format_html("<strong>{}</strong>", _actor(event))
     return format_html(
         '<strong>{}</strong> <span class="tag">{}</span>', _actor(event), _("API key")
@@ -321,6 +330,12 @@ def _actor(event: AuditEvent) -> str:
     if event.actor_user_id is None and event.actor_key_id is None:
         return _("The operator")
     return event.actor_label
+
+
+def _name_of_actor(event: AuditEvent) -> str:
+    """Return the name that whoever did it goes by today, where the view loaded the person."""
+    is_loaded = AuditEvent._meta.get_field("actor_user").is_cached(event)
+    return event.actor_user.get_full_name() if is_loaded and event.actor_user else ""
 
 
 def _object(event: AuditEvent) -> str:

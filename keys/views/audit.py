@@ -50,7 +50,7 @@ def audit_trail(request: OrganizationRequest) -> HttpResponse:
     )
     filters = _filter(request)
     page = newest_first(
-        filters.qs,
+        filters.qs.select_related("actor_user"),
         after=request.GET.get("after", ""),
         before=request.GET.get("before", ""),
         size=EVENTS_SHOWN,

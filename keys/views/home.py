@@ -139,6 +139,6 @@ def _waiting(request: OrganizationRequest, now: datetime) -> list[ApprovalReques
 
 def _latest_events(request: OrganizationRequest) -> list[AuditEvent]:
     events = policy.visible(request.user, request.organization.audit_events.all())
-    latest = list(events[:EVENTS_SHOWN])
+    latest = list(events.select_related("actor_user")[:EVENTS_SHOWN])
     link_objects(request, latest)
     return latest

@@ -11,6 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from keys import policy, services
+from keys.forms.people import NameForm
 from keys.models import Invitation
 from keys.roles import Permission
 from keys.views.base import OrganizationRequest, in_organization
@@ -68,7 +69,11 @@ def invitation(request: HttpRequest) -> HttpResponse:
         "is_theirs": request.user.is_authenticated
         and services.has_address(request.user, invited.email),
     }
+    if context["is_theirs"] and not request.user.get_full_name():
+        context["name_form"] = NameForm(request.POST or None)
     if request.method != "POST" or not request.user.is_authenticated:
+        return render(request, "keys/invitation.html", context)
+    if not _is_named(request, context.get("name_form")):
         return render(request, "keys/invitation.html", context)
     try:
         services.accept_invitation(actor=request.user, invitation=invited)
@@ -78,6 +83,20 @@ def invitation(request: HttpRequest) -> HttpResponse:
     del request.session[_SESSION_KEY]
     messages.success(request, _("Welcome to %(name)s.") % {"name": invited.organization.name})
     return redirect("keys:overview", invited.organization.slug)
+
+
+def _is_named(request: HttpRequest, form: NameForm | None) -> bool:
+    """Take the name that was typed, if one was; say whether nothing is wrong with it."""
+    if form is None or not form.has_changed():
+        return True
+    if not form.is_valid():
+        return False
+    try:
+        services.name_oneself(actor=request.user, **form.cleaned_data)
+    except ValidationError as problems:
+        form.add_problems(problems)
+        return False
+    return True
 
 
 @require_POST

@@ -54,7 +54,7 @@ def events_of(request: OrganizationRequest, key: APIKey) -> QuerySet[AuditEvent]
     events = request.organization.audit_events.filter(
         object_type=APIKey._meta.model_name, object_id=str(key.pk)
     )
-    return policy.visible(request.user, events)
+    return policy.visible(request.user, events.select_related("actor_user"))
 
 
 def render_tab(

@@ -54,7 +54,7 @@ PATHS = (
     *(f"{HOME}settings/{page}" for page in ("", "policies/", "members/", "roles/", "workspaces/")),
     *(f"{HOME}settings/{page}/" for page in ("server-addresses", "shared-secret", "webhooks")),
     *(f"{HOME}{page}/" for page in ("leaks", "settings/import", "settings/permissions")),
-    *(f"accounts/{page}/" for page in ("email", "password/change", "2fa", "sessions")),
+    *(f"accounts/{page}/" for page in ("name", "email", "password/change", "2fa", "sessions")),
     *("accounts/notifications/", "docs/", "found/"),
 )
 
