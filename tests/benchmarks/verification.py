@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from tests.benchmarks import bars, load, plot, promises
@@ -58,12 +58,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--no-promises", action="store_true", help="measure tables alone")
+    parser.add_argument(
+        "--growth", type=int, nargs="+", metavar="KEYS", help="sizes of the growing table"
+    )
 
 
 def run(options: argparse.Namespace) -> Report:
     """Measure, and return tables, figures and which bars they meet."""
     load.require_wrk()
     effort = QUICK if options.quick else FULL
+    if options.growth:
+        effort = replace(effort, sizes=tuple(options.growth))
     servers = [None]
     if options.postgres.startswith("postgres"):
         servers.append(options.postgres)
