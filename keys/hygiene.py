@@ -26,7 +26,7 @@ from keys.models import (
     ScopeUse,
 )
 from keys.models.counting import BoundedCount
-from keys.models.keys import APIKeyQuerySet, ends_soon
+from keys.models.keys import APIKeyQuerySet, ends_soon, never_ends
 from keys.rules import breaks_any, loaded_rules
 
 IDLE_AFTER = timedelta(days=90)
@@ -66,7 +66,7 @@ def is_confined() -> Q:
 
 
 def _never_expires(now: datetime, organization: Organization) -> Q:
-    return Q(expires_at=None)
+    return never_ends()
 
 
 def _has_no_ip_list(now: datetime, organization: Organization) -> Q:

@@ -60,6 +60,8 @@ class Ordering:
     descending: bool = False
     # Whether the position is of the key's usage, which has an index of its own.
     is_of_usage: bool = False
+    # Whether the rows are rather among the oldest, and no index tells which they are.
+    are_old: bool = False
 
     @property
     def is_of_number(self) -> bool:
@@ -72,6 +74,10 @@ class Ordering:
         Databases rather walk along an order, expecting what is asked for everywhere.
         """
         return replace(self, position=lambda: self.position() + Value(0))
+
+    def of_old(self) -> "Ordering":
+        """Return the same order for rows that are looked for one by one, from the oldest on."""
+        return replace(self, are_old=True)
 
     def sort(self, rows: QuerySet, *, backwards: bool = False) -> QuerySet:
         """Return the rows with `position`, in this order or in its reverse."""
@@ -172,7 +178,9 @@ def take_rows(
     databases sort whole rows far slower.
     """
     are_many = not ordering.is_of_number and search.has_many(rows if among is None else among)
-    few = search.numbers_of_few(rows) if are_many and among is not None else None
+    few = None
+    if are_many and among is not None:
+        few = search.numbers_of_few(rows, from_oldest=ordering.are_old)
     if few is not None:
         # To meet few on the way along an order of very many is to read nearly all.
         walked: QuerySet = ordering.sort(

@@ -53,9 +53,12 @@ def has_many(keys: QuerySet) -> bool:
     return keys.order_by()[FEW_KEYS : FEW_KEYS + 1].exists()
 
 
-def numbers_of_few(keys: QuerySet) -> list[int] | None:
-    """Return the numbers of these keys if they are few, in no order; else None. One query."""
-    return _numbers(keys, most=_FEW)
+def numbers_of_few(keys: QuerySet, *, from_oldest: bool = False) -> list[int] | None:
+    """Return the numbers of these keys if they are few, in no order; else None. One query.
+
+    `from_oldest` says where it soon turns out that they are not few, if no index tells them.
+    """
+    return _numbers(keys, most=_FEW, order=("pk",) if from_oldest else ())
 
 
 def ends_of_few(keys: QuerySet[APIKey], ends: Q) -> bool:
@@ -142,8 +145,8 @@ def _few(keys: QuerySet[APIKey], signs: Iterable[Sign]) -> list[int] | None:
     return sorted(found) if len(found) <= _MOST else None
 
 
-def _numbers(rows: QuerySet, *, most: int = _MOST) -> list[int] | None:
-    found = list(rows.order_by().values_list("pk", flat=True)[: most + 1])
+def _numbers(rows: QuerySet, *, most: int = _MOST, order: Iterable[str] = ()) -> list[int] | None:
+    found = list(rows.order_by(*order).values_list("pk", flat=True)[: most + 1])
     return found if len(found) <= most else None
 
 

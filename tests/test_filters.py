@@ -274,6 +274,32 @@ def test_some_among_very_many_keys_come_in_each_order_as_among_few(
     assert take_page(disabled, ordering, size=3, before=second.before, among=everything) == first
 
 
+@pytest.mark.parametrize("few", [1_000, 0])
+@pytest.mark.parametrize("ordering", ["", "last_used_at"])
+def test_idle_keys_among_very_many_come_as_they_should(
+    ordering, few, owner, acme, rf, issue, monkeypatch
+):
+    """They are looked for from the oldest on, whatever the order in which they come."""
+    for number in range(7):
+        key = issue(f"a{number}")
+        if number % 3:
+            created = timezone.now() - timedelta(days=100 + number)
+            APIKey.objects.filter(pk=key.pk).update(created_at=created)
+            used = timezone.now() - timedelta(days=90 + number)
+            KeyUsage.objects.filter(key=key).update(last_used_at=used)
+    monkeypatch.setattr("keys.search.FEW_KEYS", 0)
+    monkeypatch.setattr("keys.search._FEW", few)
+    request = rf.get("/")
+    request.user, request.organization = owner, acme
+    everything = APIKey.objects.all()
+    parameters = {"hygiene": "idle", "ordering": ordering}
+    filters = KeyListFilter(parameters, queryset=everything, request=request)
+    chosen = filters.chosen_ordering
+    first = take_page(filters.qs, chosen, size=2, among=everything)
+    second = take_page(filters.qs, chosen, size=2, after=first.after, among=everything)
+    assert [each.name for each in first.keys + second.keys] == ["a5", "a4", "a2", "a1"]
+
+
 @pytest.mark.parametrize("most", [30_000, 0])
 @pytest.mark.parametrize("ordering", ["", "created_at", "name"])
 @pytest.mark.parametrize(

@@ -102,6 +102,7 @@ class TestOwners:
         (NOW + 14 * DAY, {"expiring"}),
         (NOW + 14 * DAY + timedelta(seconds=1), set()),
         (None, {"never_expires"}),
+        (datetime(9999, 1, 1, tzinfo=UTC), set()),
     ],
 )
 def test_an_end_is_neither_near_nor_missing(tidy, expires_at, found):

@@ -9,7 +9,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q, Value
 from django.db.models.functions import Coalesce, Lower
-from django.db.models.lookups import GreaterThan, LessThanOrEqual
+from django.db.models.lookups import Exact, GreaterThan, LessThanOrEqual
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -26,12 +26,19 @@ if TYPE_CHECKING:
 EXPIRES_SOON = timedelta(days=14)
 
 # When a key ends, where keys that never do come last.
-END = Coalesce("expires_at", FixedMoment(datetime(9999, 1, 1, tzinfo=UTC)))
+_NEVER = FixedMoment(datetime(9999, 1, 1, tzinfo=UTC))
+END = Coalesce("expires_at", _NEVER)
 
 
 def ends_by(moment: datetime) -> Q:
     """Select the keys that end at that moment or before it."""
     return Q(LessThanOrEqual(END, Value(moment)))
+
+
+def never_ends() -> Q:
+    """Select the keys without an end."""
+    # The first condition is that of an index, which finds all of them and hardly others.
+    return Q(Exact(END, _NEVER)) & Q(expires_at=None)
 
 
 def is_spent(now: datetime) -> Q:

@@ -99,9 +99,10 @@ def hygiene_check(request: OrganizationRequest, check: str) -> HttpResponse:
     keys = visible_keys(request)
     failing = hygiene.keys_failing(check, keys, organization=request.organization, now=now)
     remedy = REMEDIES[check]
+    ordering = ORDERINGS[remedy.ordering]
     page = take_page(
         policy.with_permissions(request.user, failing.with_details(), *_PERMISSIONS),
-        ORDERINGS[remedy.ordering],
+        ordering.of_old() if CHECKS[check].is_looked_for else ordering,
         after=request.GET.get("after", ""),
         before=request.GET.get("before", ""),
         among=keys,
