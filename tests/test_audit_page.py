@@ -9,16 +9,19 @@ import pytest
 import time_machine
 from django.core.management import call_command
 from django.urls import reverse
+from django.utils import timezone
 
 from keys import audit_checks, policy, services
 from keys.audit_filters import ACTIONS, AuditFilter
 from keys.filters import KeyListFilter
-from keys.models import AuditEvent, AuditHead
+from keys.models import AuditEvent, AuditHead, Decision, Role
 from keys.moves.columns import Format
 from keys.services.audit import Origin, acting_from
 from keys.templatetags import audit
 from tests.key_pages import page_of, sign_in, text_of
+from tests.staff_pages import page
 from tests.test_audit import story  # noqa: F401 - a fixture: every service that changes something
+from tests.test_doors import undone
 
 pytestmark = pytest.mark.django_db
 
@@ -384,6 +387,46 @@ def test_staff_who_look_at_a_key_or_search_are_remembered(as_staff, staff, key):
         ("apikey.read", str(key.pk)),
         ("installation.searched", str(staff.pk)),
     ]
+
+
+def test_whatever_staff_look_at_in_their_admin_is_remembered(
+    as_superuser, superuser, owner, acme, key
+):
+    [invitation] = services.invite(
+        actor=owner, organization=acme, emails=["new@acme.example"],
+        role=Role.objects.get(organization=None, name="readonly"),
+    )  # fmt: skip
+    decision = Decision.objects.create(
+        key=key, secret=key.current_secret, at=timezone.now(), outcome="VALID", door="auth"
+    )
+    services.note_account_event(person=owner, action="signed_in")
+    of_nobody = AuditEvent.objects.get(action="user.signed_in")
+    any_of, one_of = ("user", superuser.pk, None), ("organization", acme.pk, acme)
+    looks = {
+        page("apikey_changelist"): ("installation.read", *any_of),
+        page("apikey_changelist", organization=acme.pk): ("organization.read", *one_of),
+        page("apikey_changelist", organization=2**70): ("installation.read", *any_of),
+        page("apikey_change", key.pk): ("apikey.read", "apikey", key.pk, acme),
+        page("auditevent_changelist"): ("installation.audit_read", *any_of),
+        page("auditevent_changelist", organization=acme.pk): ("audit.read", *one_of),
+        page("auditevent_change", acme.audit_events.first().pk): ("audit.read", *one_of),
+        page("auditevent_change", of_nobody.pk): ("installation.audit_read", *any_of),
+        page("organization_change", acme.pk): ("organization.read", *one_of),
+        page("invitation_change", invitation.pk): ("organization.read", *one_of),
+        page("decision_change", decision.pk): ("organization.read", *one_of),
+        page("role_change", invitation.role.pk): ("installation.read", *any_of),
+        page("user_change", owner.pk): ("user.read", "user", owner.pk, None),
+        "/admin/reports/oldest-secrets/": ("installation.read", *any_of),
+        "/admin/reports/oldest-secrets.csv": ("installation.exported", *any_of),
+    }
+    for address, look in looks.items():
+        with undone():
+            last = AuditEvent.objects.order_by("pk").last().pk
+            assert as_superuser.get(address).status_code == 200, address
+            (event,) = AuditEvent.objects.filter(pk__gt=last)
+            found = (event.action, event.object_type, int(event.object_id), event.organization)
+            assert (found, event.actor_user, event.door) == (look, superuser, "admin"), address
+            assert event.action not in audit.plain_sentence(event)
 
 
 def test_staff_who_look_at_pages_of_an_organization_are_remembered_too(staff, developer, key):

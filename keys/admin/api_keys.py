@@ -213,12 +213,15 @@ class APIKeyAdmin(ButtonAdmin):
         key = self.get_object(request, object_id)
         context = {}
         if key is not None:
-            services.note_read(
-                actor=request.user, obj=key, organization=key.organization, action="apikey.read"
-            )
             context = use_of_key(request.user, key)
         return super().change_view(
             request, object_id, form_url, {**context, **(extra_context or {})}
+        )
+
+    def note_look(self, request: HttpRequest, row: APIKey) -> None:
+        """Record that somebody looked at a key."""
+        services.note_read(
+            actor=request.user, obj=row, organization=row.organization, action="apikey.read"
         )
 
     # Columns

@@ -17,6 +17,7 @@ from keys.templatetags.audit import is_whole
 class AuditEventAdmin(ReadOnlyAdmin):
     """Shows the audit trail; nobody alters it."""
 
+    read_of_one, read_of_any = "audit.read", "installation.audit_read"
     list_display = (
         "at",
         "actor_label",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from http import HTTPStatus
 from typing import Any
 
 from django import forms
@@ -15,14 +16,16 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from keys import policy
+from keys import policy, services
 from keys.admin.counting import BoundedPaginator
 from keys.forms.fields import ShowsProblems
 from keys.forms.search import MAX_SEARCH_LENGTH
-from keys.models import User
+from keys.models import Organization, User
 from keys.policy import Actor
 from keys.roles import Permission
 
+# Longer ones are no row's.
+_LONGEST_NUMBER = 19
 # How the filters beside a list compare: with a value, a related row, or nothing.
 _COMPARISONS = ("", "exact", "isnull", "id__exact")
 
@@ -83,6 +86,8 @@ class PolicyAdmin(admin.ModelAdmin):
 
     # What links of ours narrow a list by, beside what `list_filter` offers.
     linked_lookups: Sequence[str] = ()
+    # As what it is recorded that somebody looked at rows of one organization, or of any.
+    read_of_one, read_of_any = "organization.read", "installation.read"
     paginator = BoundedPaginator
     show_full_result_count = False
     list_per_page = 50
@@ -159,7 +164,40 @@ class PolicyAdmin(admin.ModelAdmin):
 
     @telling_refusals
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return super().changelist_view(request, *args, **kwargs)
+        response = super().changelist_view(request, *args, **kwargs)
+        if request.method == "GET" and response.status_code == HTTPStatus.OK:
+            self.note_read(request, self._narrowed_to(request))
+        return response
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        row = context["original"]
+        if row is not None and request.method == "GET":
+            self.note_look(request, row)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def note_look(self, request: HttpRequest, row: Any) -> None:
+        """Record that somebody looked at a row."""
+        organization = row if isinstance(row, Organization) else row.organization
+        self.note_read(request, organization)
+
+    def note_read(self, request: HttpRequest, organization: Organization | None) -> None:
+        """Record that somebody looked at rows of an organization, or of any."""
+        person = _person(request)
+        services.note_read(
+            actor=person,
+            obj=organization or person,
+            organization=organization,
+            action=self.read_of_one if organization else self.read_of_any,
+        )
+
+    def _narrowed_to(self, request: HttpRequest) -> Organization | None:
+        """Return the one organization whose rows a list shows, or None."""
+        chosen = request.GET.get("organization", "")
+        if not (chosen.isdecimal() and len(chosen) < _LONGEST_NUMBER):
+            return None
+        return policy.visible(_person(request), Organization.objects.filter(pk=chosen)).first()
 
 
 class ReadOnlyAdmin(PolicyAdmin):

@@ -76,6 +76,10 @@ class DecisionAdmin(ReadOnlyAdmin):
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_permitted(request, policy.view_permission(Decision), obj)
 
+    def note_look(self, request: HttpRequest, row: Decision) -> None:
+        """Record that somebody looked at a decision."""
+        self.note_read(request, row.key.organization)
+
     @admin.display(description=_("organization"))
     def organization(self, decision: Decision) -> str:
         return str(decision.key.organization)

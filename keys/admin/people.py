@@ -89,6 +89,10 @@ class PersonAdmin(PolicyAdmin, UserAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def note_look(self, request: HttpRequest, row: User) -> None:
+        """Record that somebody looked at an account."""
+        services.note_read(actor=request.user, obj=row, organization=None, action="user.read")
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.readonly_fields if obj else ()
 

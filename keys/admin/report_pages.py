@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from keys import spreadsheets, standby
+from keys import services, spreadsheets, standby
 from keys.admin.reports import REPORTS, Report
 from keys.templatetags.dates import on
 
@@ -33,6 +33,9 @@ def show_list(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
 def show(request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
     """Show the first rows of a report."""
     report = _get(name)
+    services.note_read(
+        actor=request.user, obj=request.user, organization=None, action="installation.read"
+    )
     found = standby.rows(lambda: report.find(request.user, timezone.now()))
     rows = list(islice(found, ROWS_SHOWN + 1))
     return TemplateResponse(
@@ -57,6 +60,7 @@ def show(request: HttpRequest, name: str, context: dict[str, Any]) -> HttpRespon
 def download(request: HttpRequest, name: str) -> StreamingHttpResponse:
     """Answer all rows of a report as a file, made as it is sent."""
     report = _get(name)
+    services.note_report_export(actor=request.user, report=name)
     rows = standby.rows(lambda: report.find(request.user, timezone.now()))
     cells = ([row[column] for column in report.columns] for row in rows)
     return spreadsheets.answer(name, report.columns.values(), cells)

@@ -46,6 +46,17 @@ def note_audit_export(
     )
 
 
+def note_report_export(*, actor: User, report: str) -> AuditEvent:
+    """Record that somebody downloaded a report on all organizations, by its name."""
+    return audit.record(
+        actor=actor,
+        action="installation.exported",
+        obj=actor,
+        organization=None,
+        changes={"report": report},
+    )
+
+
 def note_read(
     *, actor: Actor, obj: Model, organization: Organization | None, action: str
 ) -> AuditEvent | None:
