@@ -1,6 +1,7 @@
 """The account pages: in the product's own voice, ready to type into, complete."""
 
 import re
+from html import escape
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -77,6 +78,22 @@ class TestWords:
             r'<time datetime="[^"]+" title="[^"]+ UTC">',
             client.get(reverse("usersessions_list")).text,
         )
+
+    @pytest.mark.parametrize(
+        ("agent", "name"),
+        [
+            ("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Firefox/128.0", "Firefox on Linux"),
+            ("Mozilla/5.0 (Macintosh; Mac OS X 10_15) Version/17.5 Safari/605", "Safari on macOS"),
+            ("curl/8.5.0", "curl"),
+            ("<b>Own program</b>", ""),
+        ],
+    )
+    def test_sessions_name_the_browser_and_keep_what_it_said(self, owner, agent, name):
+        client = Client(headers={"User-Agent": agent})
+        client.post(reverse("account_login"), {"login": owner.email, "password": PASSWORD})
+        page = client.get(reverse("usersessions_list")).text
+        assert escape(agent) in page
+        assert (f"<summary>{name}</summary>" in page) == bool(name)
 
     def test_the_newest_session_comes_first(self, owner):
         for client in (Client(), Client()):
