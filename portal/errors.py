@@ -2,10 +2,12 @@
 
 import sys
 from http import HTTPStatus
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
+from keys.admin.site import StaffOnlyError
 from keys.api.errors import PASSING, RETRY_AFTER_SECONDS, Failure
 from keys.api.urls import answer_failure
 
@@ -19,7 +21,12 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 403: signed in, but not permitted."""
     failure = Failure(403, "permission_denied", "You do not have permission to do this.")
-    return answer_failure(request, failure) or _page(request, 403, exception=str(exception))
+    return answer_failure(request, failure) or _page(
+        request,
+        403,
+        exception=str(exception),
+        is_for_staff=isinstance(exception, StaffOnlyError),
+    )
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -38,7 +45,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _page(request: HttpRequest, status: int, **context: str) -> HttpResponse:
+def _page(request: HttpRequest, status: int, **context: Any) -> HttpResponse:
     # Not Django's own views: these look for a token in the form, and fail at one they cannot read.
     content = render_to_string(f"{status}.html", context, request)
     return HttpResponse(content, status=status)

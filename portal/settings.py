@@ -119,7 +119,10 @@ def parse_issuer(variable: str, *, plain: bool) -> str:
     issuer = env.str(variable, default="").strip()
     schemes = ("https://", "http://") if plain else ("https://",)
     if issuer and not issuer.startswith(schemes):
-        raise ImproperlyConfigured(f"{variable} is the provider's address, https://….")
+        problem = f"{variable} is the provider's address, https://…."
+        if issuer.startswith("http://"):
+            problem += " To try out one without TLS, set HTTPS=off, for the worker as well."
+        raise ImproperlyConfigured(problem)
     return issuer
 
 

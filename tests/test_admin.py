@@ -23,6 +23,13 @@ class TestTheDoor:
         assert client.get("/admin/", follow=True).status_code == 403
         assert client.get(page("apikey_changelist"), follow=True).status_code == 403
 
+    @pytest.mark.parametrize("path", ["/status/", "/admin/"])
+    def test_they_are_told_whose_pages_these_are(self, client, owner, acme, path):
+        client.force_login(owner)
+        reply = client.get(path, follow=True)
+        assert "owner@acme.example is not staff" in reply.text
+        assert "admin of the organization" not in reply.text
+
     def test_ones_own_password_is_changed_on_the_accounts_pages(self, as_staff):
         response = as_staff.get(reverse("admin:password_change"))
 

@@ -50,7 +50,7 @@ def test_a_file_may_hold_a_secret(tmp_path):
             {**GOOD, "OIDC_ISSUER": "https://id.example.com"},
             "Set OIDC_CLIENT_ID, OIDC_CLIENT_SECRET",
         ),
-        ({**GOOD, "OIDC_ISSUER": "http://id.example.com"}, "OIDC_ISSUER"),
+        ({**GOOD, "OIDC_ISSUER": "http://id.example.com"}, "set HTTPS=off, for the worker as well"),
     ],
 )
 def test_nonsense_fails_at_start(environment, told):

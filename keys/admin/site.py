@@ -4,6 +4,7 @@ from typing import Any
 
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, path
@@ -11,6 +12,10 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 
 from keys.admin import dashboard, report_pages, search, status
+
+
+class StaffOnlyError(PermissionDenied):
+    """Somebody who is not staff is signed in and wants a page that only staff see."""
 
 
 class StaffSite(admin.AdminSite):
@@ -35,10 +40,15 @@ class StaffSite(admin.AdminSite):
             *super().get_urls(),
         ]
 
-    @method_decorator(secure_admin_login)
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        if request.user.is_authenticated and not self.has_permission(request):
+            raise StaffOnlyError
+        return self._sign_in(request, extra_context)
+
+    @method_decorator(secure_admin_login)
+    def _sign_in(self, request: HttpRequest, extra_context: dict[str, Any] | None) -> HttpResponse:
         return super().login(request, extra_context)
 
     def password_change(

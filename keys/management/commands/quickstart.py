@@ -108,11 +108,11 @@ Delete {settings.VAR_DIR} to start afresh. The README says how to install for re
         )
 
     def _name_worker(self, port: int) -> None:
-        """Say how to start what sends mails and webhooks, with links that lead to this port."""
+        """Say how to start what sends mails and webhooks, with settings as this server has them."""
         program = Path(settings.BASE_DIR) / "manage.py"
         self.stdout.write(
             "Mails and webhooks are sent by a worker; in another terminal:\n"
-            f"  PUBLIC_URL={_public_url(port)} {sys.executable} {program} work\n"
+            f"  HTTPS=off PUBLIC_URL={_public_url(port)} {sys.executable} {program} work\n"
         )
 
 
