@@ -9,9 +9,9 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
-from keys import chain
+from keys import chain, upserts
 from keys.models import AuditEvent, AuditHead
 
 
@@ -35,14 +35,16 @@ def append_all(events: Sequence[AuditEvent]) -> None:
     """Write new events at the end of their chain, which is one."""
     # Within the transaction of the change no savepoint: a change is never kept without its event.
     with transaction.atomic(savepoint=False):
-        head = lock_head(events[0].chain)
-        for event, number in zip(events, _next_numbers(len(events)), strict=True):
+        head, signing = lock_head(events[0].chain), signer()
+        # A hash covers the number of the row too, so it has to be known before.
+        numbers = upserts.next_numbers(AuditEvent, len(events))
+        for event, number in zip(events, numbers, strict=True):
             event.pk = number
             event.sequence, event.previous_hash = head.sequence + 1, head.hash
-            event.signed_under = signer().current
-            event.hash = signer().event_hash(values_of(event, chain.EVENT_FIELDS))
+            event.signed_under = signing.current
+            event.hash = signing.event_hash(values_of(event, chain.EVENT_FIELDS))
             head.sequence, head.hash = event.sequence, event.hash
-        AuditEvent.objects.bulk_create(events)
+        upserts.insert_all(AuditEvent, events)
         save_head(head)
 
 
@@ -91,23 +93,3 @@ def events_of(number: int) -> Any:
 def _newest_sequence(number: int) -> int:
     numbered = events_of(number).filter(sequence__isnull=False).order_by("-sequence")
     return numbered.values_list("sequence", flat=True).first() or 0
-
-
-def _next_numbers(count: int) -> list[int]:
-    # The hash covers the number of the row too, so it has to be known before.
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(
-                "SELECT nextval(pg_get_serial_sequence('keys_auditevent', 'id')) "
-                "FROM generate_series(1, %s)",
-                [count],
-            )
-        else:
-            # Nobody else writes meanwhile: a transaction of ours begins as a writer.
-            cursor.execute(
-                "SELECT 1 + max(coalesce((SELECT max(id) FROM keys_auditevent), 0), coalesce("
-                "(SELECT seq FROM sqlite_sequence WHERE name = 'keys_auditevent'), 0))"
-            )
-            first = cursor.fetchone()[0]
-            return list(range(first, first + count))
-        return [number for (number,) in cursor.fetchall()]
