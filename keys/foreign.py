@@ -124,7 +124,7 @@ def wrap(digest: bytes, scheme: Scheme, pepper: bytes) -> str:
     no use: only the secret behind it is.
     """
     message = _MARK + scheme.encode() + _MARK + digest
-    return hmac.new(pepper, message, hashlib.sha256).hexdigest()
+    return hmac.digest(pepper, message, "sha256").hex()
 
 
 def wrapped_digests(

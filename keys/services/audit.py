@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Model
 from django.utils import timezone
@@ -29,6 +29,19 @@ class Origin:
     request_id: str = ""
     method: str = ""
     path: str = ""
+
+
+class Subject(NamedTuple):
+    """What an event is of: its kind, its number and what people call it."""
+
+    kind: str
+    number: str
+    label: str
+
+    @classmethod
+    def of(cls, obj: Model) -> "Subject":
+        """Return what an event of this object says of it."""
+        return cls(obj._meta.model_name or "", str(obj.pk), str(obj))
 
 
 # Outside of any request it is the operator's command line.
@@ -64,7 +77,7 @@ def record(
     It holds the chain of the organization until the transaction ends: record what happened
     after everything else that the transaction locks.
     """
-    event = _event(actor, action, obj, organization, changes or {})
+    event = _event(actor, action, Subject.of(obj), organization, changes or {})
     audit_chain.append(event)
     outbox.post(event, obj)
     return event
@@ -75,10 +88,10 @@ def record_many(
     actor: Actor,
     action: str,
     organization: Organization,
-    rows: Iterable[tuple[Model, Mapping[str, Any]]],
+    rows: Iterable[tuple[Subject, Mapping[str, Any]]],
 ) -> None:
     """Append an event for each of these objects with its changes; nobody is told of them."""
-    events = [_event(actor, action, obj, organization, changes) for obj, changes in rows]
+    events = [_event(actor, action, subject, organization, changes) for subject, changes in rows]
     if events:
         audit_chain.append_all(events)
 
@@ -91,7 +104,7 @@ def plain(changes: Mapping[str, Any]) -> dict[str, Any]:
 def _event(
     actor: Actor,
     action: str,
-    obj: Model,
+    subject: Subject,
     organization: Organization | None,
     changes: Mapping[str, Any],
 ) -> AuditEvent:
@@ -102,9 +115,9 @@ def _event(
         actor_user=actor if isinstance(actor, User) else None,
         actor_key=actor if isinstance(actor, APIKey) else None,
         actor_label=str(actor)[:300],
-        object_type=obj._meta.model_name or "",
-        object_id=str(obj.pk),
-        object_label=str(obj)[:300],
+        object_type=subject.kind,
+        object_id=subject.number,
+        object_label=subject.label[:300],
         changes=plain(changes),
         door=origin.door,
         address=origin.address,

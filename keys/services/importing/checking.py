@@ -1,6 +1,6 @@
 """May this row of a file become a key, as far as can be told without writing it?"""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from keys import secrets
 from keys.models import (
@@ -36,9 +37,19 @@ from keys.services.keys import choose_owner, short_name_for
 from keys.services.rate_limits import build_rate_limits
 from keys.services.validation import refuse_unstorable
 
+_MISSING = {
+    "role": gettext_lazy("There is no such role here."),
+    "scopes": gettext_lazy("There is no such scope here."),
+    "workspace": gettext_lazy("There is no such workspace here."),
+}
 # Field of a key -> what files call it.
 _COLUMNS = {"slug": "short_name", "dialect": "format", "assign_server_ips": "server_addresses"}
-_UNCHECKED = ["organization", "workspace", "owner", "creator", "role"]
+# What is chosen or drawn here, and looked at where that happens.
+_CHOSEN = frozenset(
+    {"organization", "workspace", "owner", "creator", "role", "identifier", "hash", "updated_at"}
+)
+_CHOSEN_OF_SECRET = frozenset({"key", "digest", "pepper_id", "nonce"})
+_OF_TOTALS = frozenset(each.name for each in KeyUsage._meta.fields)
 
 
 @dataclass(slots=True)
@@ -53,6 +64,9 @@ class Plan:
     allowed_ips: list[AllowedIP]
     rate_limits: list[RateLimit]
     totals: KeyUsage
+    workspace: Workspace
+    owner: User | None
+    role: Role | None
     has_own_slug: bool
 
 
@@ -76,6 +90,7 @@ class Checker:
         self._planner = Planner()
         self._seen = _Seen()
         self._now = timezone.now()
+        self._creator = actor.pk if isinstance(actor, User) else None
         self._workspaces = {row.name: row for row in organization.workspaces.all()}
         self._workspace = options.workspace or organization.workspaces.get(is_default=True)
         available = Role.objects.available_to(organization).prefetch_related("scopes")
@@ -111,16 +126,19 @@ class Checker:
     def _plan(self, candidate: Candidate) -> Plan:
         """Return the key that a candidate would be; what is against it is noted there."""
         role, scopes, codes = _noting(candidate, self._grant) or (None, [], frozenset())
+        owner = _noting(candidate, self._owner)
+        workspace = _noting(candidate, self._workspace_of) or self._workspace
+        # By their numbers: to tie the rows themselves together takes longer than all the rest.
         key = APIKey(
-            organization=self._organization,
-            owner=_noting(candidate, self._owner),
-            creator=self._actor if isinstance(self._actor, User) else None,
-            workspace=_noting(candidate, self._workspace_of) or self._workspace,
+            organization_id=self._organization.pk,
+            owner_id=owner.pk if owner else None,
+            creator_id=self._creator,
+            workspace_id=workspace.pk,
             name=candidate.name,
             slug=candidate.slug or short_name_for(candidate.name),
             description=candidate.description,
             dialect=candidate.dialect or Dialect.NATIVE,
-            role=role,
+            role_id=role.pk if role else None,
             not_before=candidate.not_before,
             expires_at=candidate.expires_at,
             disabled=candidate.disabled,
@@ -136,7 +154,7 @@ class Checker:
         )
         _noting(candidate, _identify, key)
         _noting(candidate, _recognise, key)
-        _noting(candidate, _validate, key, _UNCHECKED)
+        _noting(candidate, _validate, key, _CHOSEN)
         if key.expires_at and key.not_before and key.expires_at <= key.not_before:
             problem = _("The key would expire before it becomes valid.")
             candidate.troubles.append(TroubleError("expires_at", problem, _("Choose a later end.")))
@@ -146,9 +164,7 @@ class Checker:
             if (each := candidate.troubles.reading(self._planner.plan, given))
         ]
         for each in planned:
-            _noting(candidate, _validate, each.row, ["key"])
-        totals = KeyUsage(limit=key.limit, **self._totals(candidate))
-        _noting(candidate, _validate, totals, ["key"])
+            _noting(candidate, _validate, each.row, _CHOSEN_OF_SECRET)
         return Plan(
             candidate=candidate,
             key=key,
@@ -157,7 +173,10 @@ class Checker:
             codes=codes,
             allowed_ips=_noting(candidate, _allowed_ips, key) or [],
             rate_limits=_noting(candidate, _rate_limits, key) or [],
-            totals=totals,
+            totals=self._usage(candidate),
+            workspace=workspace,
+            owner=owner,
+            role=role,
             has_own_slug=bool(candidate.slug),
         )
 
@@ -167,12 +186,11 @@ class Checker:
         role: Role | None = None
         if candidate.role is not None:
             # A list of what its role gives may stand beside it.
-            role = _found(self._roles, candidate.role, "role", _("There is no such role here."))
+            role = _found(self._roles, candidate.role, "role")
             codes = ()
         elif not codes:
             role, codes = self._options.role, self._options.scopes
-        missing = _("There is no such scope here.")
-        scopes = [_found(self._scopes, code, "scopes", missing) for code in sorted(set(codes))]
+        scopes = [_found(self._scopes, code, "scopes") for code in sorted(set(codes))]
         given = self._given_by[role.pk] if role else frozenset(row.code for row in scopes)
         if given not in self._granted:
             grants.refuse_beyond(self._actor, self._organization, given)
@@ -200,8 +218,14 @@ class Checker:
     def _workspace_of(self, candidate: Candidate) -> Workspace:
         if candidate.workspace is None:
             return self._workspace
-        missing = _("There is no such workspace here.")
-        return _found(self._workspaces, candidate.workspace, "workspace", missing)
+        return _found(self._workspaces, candidate.workspace, "workspace")
+
+    def _usage(self, candidate: Candidate) -> KeyUsage:
+        said = self._totals(candidate)
+        usage = KeyUsage(limit=candidate.limit, **said)
+        if said:
+            _noting(candidate, _validate, usage, _OF_TOTALS - said.keys())
+        return usage
 
     def _totals(self, candidate: Candidate) -> dict[str, Any]:
         totals = dict(candidate.totals)
@@ -287,7 +311,7 @@ def _noting(candidate: Candidate, read: Callable[..., Found], *args: Any) -> Fou
     except ValidationError as error:
         told = {trouble.field for trouble in troubles}
         named = {_COLUMNS.get(name, name): each[0] for name, each in _messages(error).items()}
-        # A limit is one of the key and of its use.
+        # A moment may be one of the key and of its secret.
         troubles += [
             TroubleError(name, text, "") for name, text in named.items() if name not in told
         ]
@@ -319,14 +343,15 @@ def _rate_limits(candidate: Candidate, key: APIKey) -> list[RateLimit]:
     return build_rate_limits(key, candidate.rate_limits)
 
 
-def _validate(candidate: Candidate, row: Any, exclude: list[str]) -> None:
+def _validate(candidate: Candidate, row: Any, exclude: Collection[str]) -> None:
     refuse_unstorable(row)
     row.clean_fields(exclude=exclude)
 
 
-def _found(rows: dict[str, Found], name: str, column: str, problem: str) -> Found:
+def _found(rows: dict[str, Found], name: str, column: str) -> Found:
     if name not in rows:
-        raise TroubleError(column, problem, _("Create it first, or leave the column out."))
+        fix = _("Create it first, or leave the column out.")
+        raise TroubleError(column, str(_MISSING[column]), fix)
     return rows[name]
 
 
@@ -358,9 +383,9 @@ def _named(plans: list[Plan]) -> dict[str, int]:
 
 def _sample(plan: Plan) -> Sample:
     key = plan.key
-    given = str(key.role) if key.role else " ".join(row.code for row in plan.scopes)
+    given = str(plan.role) if plan.role else " ".join(row.code for row in plan.scopes)
     label = plan.secrets[-1].row.label
-    return Sample(plan.candidate.row, key.name, label, str(key.owner or ""), given)
+    return Sample(plan.candidate.row, key.name, label, str(plan.owner or ""), given)
 
 
 def _messages(error: ValidationError) -> dict[str, list[str]]:

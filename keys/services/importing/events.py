@@ -7,8 +7,8 @@ from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-from keys.models import APIKey
 from keys.services import audit
+from keys.services.audit import Subject
 
 # Bytes; more lies in a file, since there may be millions of keys.
 MOST_IN_MEMORY = 1 << 20
@@ -20,17 +20,17 @@ class Events:
     def __init__(self, file: IO[str]) -> None:
         self._file = file
 
-    def add(self, rows: Iterable[tuple[APIKey, dict[str, Any]]]) -> None:
+    def add(self, rows: Iterable[tuple[Subject, dict[str, Any]]]) -> None:
         """Keep what is to be said of each of these keys."""
-        for key, changes in rows:
-            print(json.dumps([key.pk, key.name, audit.plain(changes)]), file=self._file)
+        for subject, changes in rows:
+            self._file.write(json.dumps([*subject, audit.plain(changes)]) + "\n")
 
-    def batches(self, size: int) -> Iterator[list[tuple[APIKey, dict[str, Any]]]]:
+    def batches(self, size: int) -> Iterator[list[tuple[Subject, dict[str, Any]]]]:
         """Yield all that was kept, in its order, so many keys at a time."""
         self._file.seek(0)
         lines = iter(self._file)
         while batch := [json.loads(line) for line in islice(lines, size)]:
-            yield [(APIKey(pk=number, name=name), changes) for number, name, changes in batch]
+            yield [(Subject(*subject), changes) for *subject, changes in batch]
 
 
 @contextmanager

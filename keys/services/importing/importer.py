@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from keys import policy
-from keys.models import APIKey, Organization, User
+from keys.models import Organization, User
 from keys.moves.candidates import Candidate, Problem
 from keys.moves.columns import Columns
 from keys.moves.parsing import parse
@@ -18,6 +18,7 @@ from keys.policy import Actor
 from keys.roles import Permission
 from keys.rules import Rules, rules_of
 from keys.services import audit
+from keys.services.audit import Subject
 from keys.services.importing.checking import Checker, Plan
 from keys.services.importing.events import collected
 from keys.services.importing.report import ImportOptions, ImportReport
@@ -154,7 +155,7 @@ class _Run:
         problem = _("Somebody changed what these keys refer to at the same moment.")
         self._report.refuse(Problem(0, "", problem, _("Import the file again.")))
 
-    def _record_keys(self, rows: Iterable[tuple[APIKey, dict[str, Any]]]) -> None:
+    def _record_keys(self, rows: Iterable[tuple[Subject, dict[str, Any]]]) -> None:
         audit.record_many(
             actor=self._actor,
             action="apikey.imported",

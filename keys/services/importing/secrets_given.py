@@ -51,11 +51,13 @@ class Planner:
 
     def _plan_foreign(self, given: GivenSecret, digest: bytes, scheme: Scheme) -> PlannedSecret:
         if scheme is Scheme.NETBOX:
-            number, _colon, _rest = digest.partition(b":")
-            _require_pepper(int(number) in settings.IMPORTED_PEPPERS)
-        names = tuple(wrap(digest, scheme, pepper) for pepper in settings.KEY_PEPPERS.values())
-        stored = wrap(digest, scheme, self._pepper)
-        return self._planned(given, stored, WRAPPED, stored, names)
+            theirs, _colon, _rest = digest.partition(b":")
+            _require_pepper(int(theirs) in settings.IMPORTED_PEPPERS)
+        names = {
+            number: wrap(digest, scheme, pepper) for number, pepper in settings.KEY_PEPPERS.items()
+        }
+        stored = names[self._number]
+        return self._planned(given, stored, WRAPPED, stored, tuple(names.values()))
 
     def _plan_stored(self, given: GivenSecret) -> PlannedSecret:
         number = self._by_fingerprint.get(given.pepper or "")

@@ -30,8 +30,8 @@ class Shapes:
         return self._known[_name(shape)]
 
     def row_of(self, shape: Shape) -> ImportedFormat:
-        """Return the stored row of a shape that was settled and stored."""
-        return self._rows[_name(shape)]
+        """Return the stored row of a shape that was settled, and stored since."""
+        return self._rows[_name(self.settle(shape))]
 
     def store(self) -> None:
         """Let every process look for what was settled; it is there before the first secret is."""

@@ -6,7 +6,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from keys import generations
+from keys import generations, upserts
 from keys.models import (
     AllowedIP,
     APIKey,
@@ -22,10 +22,11 @@ from keys.moves.candidates import Problem
 from keys.policy import Actor
 from keys.rules import Rules, broken_by
 from keys.services import enforcing, rows
+from keys.services.audit import Subject
 from keys.services.importing.checking import Plan
 from keys.services.importing.shapes import Shapes
 
-Record = Callable[[Iterable[tuple[APIKey, dict[str, Any]]]], None]
+Record = Callable[[Iterable[tuple[Subject, dict[str, Any]]]], None]
 
 
 class Referred:
@@ -38,8 +39,8 @@ class Referred:
 
     def add(self, plans: Sequence[Plan]) -> None:
         """Add what these keys refer to."""
-        self._workspaces.update(plan.key.workspace for plan in plans)
-        self._roles.update(plan.key.role for plan in plans if plan.key.role)
+        self._workspaces.update(plan.workspace for plan in plans)
+        self._roles.update(plan.role for plan in plans if plan.role)
         self._scopes.update(scope for plan in plans for scope in plan.scopes)
 
     def hold(self) -> None:
@@ -63,50 +64,46 @@ def write(
     `record` is given what the audit trail is to say of each. A trial writes none in any case.
     """
     with transaction.atomic(), generations.newborn():
-        keys = _write_keys(plans)
+        _write_keys(plans)
         problems = _objections(actor, plans, found) if found != Rules(found.organization) else []
         if problems or is_trial:
             transaction.set_rollback(True)
         else:
-            _write_secrets(plans, keys, shapes)
-            record((plan.key, _describe(plan)) for plan in plans)
+            _write_secrets(plans, shapes)
+            record((Subject.of(plan.key), _describe(plan)) for plan in plans)
     return problems
 
 
-def _write_keys(plans: Sequence[Plan]) -> list[APIKey]:
+def _write_keys(plans: Sequence[Plan]) -> None:
     referred = Referred()
     referred.add(plans)
     referred.hold()
-    for plan in plans:
-        plan.key.pk, plan.key._state.adding = None, True
-    keys = APIKey.objects.bulk_create([plan.key for plan in plans])
-    through = APIKey.scopes.through
-    through.objects.bulk_create(
-        through(apikey_id=plan.key.pk, scope_id=scope.pk) for plan in plans for scope in plan.scopes
-    )
+    now = timezone.now()
+    numbers = upserts.next_numbers(APIKey, len(plans))
+    for plan, number in zip(plans, numbers, strict=True):
+        plan.key.pk, plan.key.updated_at = number, now
+    upserts.insert_all(APIKey, [plan.key for plan in plans])
+    listed = [(plan.key.pk, scope.pk) for plan in plans for scope in plan.scopes]
+    upserts.insert(APIKey.scopes.through, ("apikey", "scope"), listed)
     AllowedIP.objects.bulk_create(_belonging(plans, "allowed_ips"))
     RateLimit.objects.bulk_create(_belonging(plans, "rate_limits"))
-    return keys
 
 
-def _write_secrets(plans: Sequence[Plan], keys: list[APIKey], shapes: Shapes) -> None:
-    for plan, key in zip(plans, keys, strict=True):
-        plan.totals.key = key
-        for each in plan.secrets:
-            each.row.key = key
-    KeyUsage.objects.bulk_create(plan.totals for plan in plans)
-    planned = [each for plan in plans for each in plan.secrets]
-    KeySecret.objects.bulk_create(each.row for each in planned)
-    ImportedSecret.objects.bulk_create(
-        ImportedSecret(
-            secret=each.row,
-            format=shapes.row_of(shapes.settle(each.shape)),
-            digest=each.origin,
-            pepper_id=each.origin_pepper,
-        )
-        for each in planned
+def _write_secrets(plans: Sequence[Plan], shapes: Shapes) -> None:
+    for plan in plans:
+        plan.totals.pk = plan.key.pk
+    upserts.insert_all(KeyUsage, [plan.totals for plan in plans])
+    planned = [(plan.key.pk, each) for plan in plans for each in plan.secrets]
+    numbers = upserts.next_numbers(KeySecret, len(planned))
+    for (key_id, each), number in zip(planned, numbers, strict=True):
+        each.row.pk, each.row.key_id = number, key_id
+    upserts.insert_all(KeySecret, [each.row for _key_id, each in planned])
+    origins = [
+        (each.row.pk, shapes.row_of(each.shape).pk, each.origin, each.origin_pepper)
+        for _key_id, each in planned
         if each.shape is not None
-    )
+    ]
+    upserts.insert(ImportedSecret, ("secret", "format", "digest", "pepper_id"), origins)
 
 
 def _belonging(plans: Sequence[Plan], name: str) -> list[Any]:
@@ -143,9 +140,9 @@ def _describe(plan: Plan) -> dict[str, Any]:
     return {
         "name": key.name,
         "slug": key.slug,
-        "owner": str(key.owner) if key.owner else None,
-        "workspace": str(key.workspace),
-        "role": str(key.role) if key.role else None,
+        "owner": str(plan.owner) if plan.owner else None,
+        "workspace": str(plan.workspace),
+        "role": str(plan.role) if plan.role else None,
         "scopes": sorted(plan.codes),
         "not_before": key.not_before,
         "expires_at": key.expires_at,
