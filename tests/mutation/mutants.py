@@ -41,16 +41,15 @@ class Mutant:
     end: int
     replacement: str
     change: str
-    # First and last line of the statement around it, which tests run; of what is run at import, 0.
-    first: int
-    last: int
+    # The line of the statement around it, which tests run; 0 for what is run at import.
+    statement: int
 
     def apply(self, source: bytes) -> bytes:
         """Return the file with the change in it."""
         return source[: self.start] + self.replacement.encode() + source[self.end :]
 
 
-def find(root: Path, path: Path) -> list[Mutant]:
+def find(path: Path) -> list[Mutant]:
     """Return every mutant of a file, or of all Python files below a folder.
 
     Comparisons, boolean operators, arithmetic and constants are changed, `not` is dropped,
@@ -59,10 +58,10 @@ def find(root: Path, path: Path) -> list[Mutant]:
     imports and strings with a space in them stay as they are.
     """
     files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    return [mutant for file in files for mutant in _of_file(file, str(file.relative_to(root)))]
+    return [mutant for file in files for mutant in _of_file(file)]
 
 
-def _of_file(file: Path, name: str) -> Iterator[Mutant]:
+def _of_file(file: Path) -> Iterator[Mutant]:
     source = file.read_bytes()
     starts = [0]
     for line in source.splitlines(keepends=True):
@@ -70,28 +69,22 @@ def _of_file(file: Path, name: str) -> Iterator[Mutant]:
     for node, new, statement in _changes(ast.parse(source)):
         start = starts[node.lineno - 1] + node.col_offset
         end = starts[node.end_lineno - 1] + node.end_col_offset
-        written = ast.unparse(new)
+        # No line after it moves.
+        written, ends = ast.unparse(new), "\n" * (node.end_lineno - node.lineno)
         old = " ".join(source[start:end].decode().split())
         yield Mutant(
-            path=name,
+            path=str(file),
             line=node.lineno,
             start=start,
             end=end,
-            replacement=f"({written})" if isinstance(new, ast.expr) else written,
+            replacement=(f"({written}{ends})" if isinstance(new, ast.expr) else written + ends),
             change=f"{_short(old)} → {_short(written)}",
-            first=statement.lineno if statement else 0,
-            last=_last_line(statement) if statement else 0,
+            statement=statement.lineno if statement else 0,
         )
 
 
 def _short(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def _last_line(statement: ast.stmt) -> int:
-    """Return where a statement ends, of a compound one its head."""
-    body = getattr(statement, "body", None)
-    return max(body[0].lineno - 1, statement.lineno) if body else statement.end_lineno
 
 
 def _changes(
@@ -102,9 +95,16 @@ def _changes(
         statement = node
     for old, new in _alternatives(node):
         yield old, new, statement
-    is_in_function |= isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    is_in_function |= _runs_later(node)
     for child in _children(node):
         yield from _changes(child, statement, is_in_function=is_in_function)
+
+
+def _runs_later(node: ast.AST) -> bool:
+    """Say whether this is a function whose answers nobody keeps from the start on."""
+    return isinstance(node, ast.FunctionDef) and not any(
+        "cache" in ast.unparse(each) for each in node.decorator_list
+    )
 
 
 def _children(node: ast.AST) -> list[ast.AST]:

@@ -11,7 +11,7 @@ def written(tmp_path, source: str) -> set[str]:
     """Return what a file with this source could become."""
     file = tmp_path / "some.py"
     file.write_text(source)
-    changed = {mutant.apply(file.read_bytes()).decode() for mutant in find(tmp_path, file)}
+    changed = {mutant.apply(file.read_bytes()).decode() for mutant in find(file)}
     for each in changed:
         ast.parse(each)
     return changed
