@@ -76,6 +76,8 @@ class Shape:
 
     def widened(self, other: "Shape") -> "Shape":
         """Return the shape with the lengths of both."""
+        if self.shortest <= other.shortest and other.longest <= self.longest:
+            return self
         shortest, longest = min(self.shortest, other.shortest), max(self.longest, other.longest)
         return replace(self, shortest=shortest, longest=longest)
 

@@ -80,23 +80,41 @@ def save(row: models.Model, **options: Any) -> None:
 
 def refuse_unstorable(row: models.Model) -> None:
     """Raise ValidationError by field for values that some database cannot store."""
-    for field in row._meta.concrete_fields:
-        value = getattr(row, field.attname)
-        match value:
-            case str() if not is_storable(value):
-                problem = _("Leave out the characters that are no text.")
+    for name, attribute, needs_text, needs_value in _demands_of(type(row)):
+        value = getattr(row, attribute)
+        if value is None:
             # Django takes what is empty for what needs no look where a form may be blank.
-            case None if isinstance(field, models.CharField) and not field.null:
-                problem = _("This field cannot be null.")
-            case "" if not field.empty_strings_allowed:
-                problem = _("This field cannot be blank.")
-            case datetime() if timezone.is_naive(value):
-                problem = _("Say the time zone, as in 2030-01-01T00:00:00Z.")
-            case datetime() if not _has_utc_date(value):
-                problem = _("Choose a date between the years 1 and 9999.")
-            case _:
-                continue
-        raise ValidationError({field.name: problem})
+            problem = _("This field cannot be null.") if needs_text else ""
+        elif value == "":
+            problem = _("This field cannot be blank.") if needs_value else ""
+        else:
+            problem = _why_unstorable(value)
+        if problem:
+            raise ValidationError({name: problem})
+
+
+@cache
+def _demands_of(model: type[models.Model]) -> list[tuple[str, str, bool, bool]]:
+    """Return of each field its names, whether it is never null, and whether never empty."""
+    return [
+        (
+            field.name,
+            field.attname,
+            isinstance(field, models.CharField) and not field.null,
+            not field.empty_strings_allowed,
+        )
+        for field in model._meta.concrete_fields
+    ]
+
+
+def _why_unstorable(value: Any) -> str:
+    if isinstance(value, str):
+        return "" if is_storable(value) else _("Leave out the characters that are no text.")
+    if not isinstance(value, datetime) or value.tzinfo is UTC:
+        return ""
+    if timezone.is_naive(value):
+        return _("Say the time zone, as in 2030-01-01T00:00:00Z.")
+    return "" if _has_utc_date(value) else _("Choose a date between the years 1 and 9999.")
 
 
 def is_storable(text: str) -> bool:

@@ -63,7 +63,8 @@ class Plan:
     codes: frozenset[str]
     allowed_ips: list[AllowedIP]
     rate_limits: list[RateLimit]
-    totals: KeyUsage
+    # Of KeyUsage, by field.
+    totals: dict[str, Any]
     workspace: Workspace
     owner: User | None
     role: Role | None
@@ -165,6 +166,7 @@ class Checker:
         ]
         for each in planned:
             _noting(candidate, _validate, each.row, _CHOSEN_OF_SECRET)
+        totals = _noting(candidate, self._totals) or {}
         return Plan(
             candidate=candidate,
             key=key,
@@ -173,7 +175,7 @@ class Checker:
             codes=codes,
             allowed_ips=_noting(candidate, _allowed_ips, key) or [],
             rate_limits=_noting(candidate, _rate_limits, key) or [],
-            totals=self._usage(candidate),
+            totals=totals,
             workspace=workspace,
             owner=owner,
             role=role,
@@ -220,20 +222,17 @@ class Checker:
             return self._workspace
         return _found(self._workspaces, candidate.workspace, "workspace")
 
-    def _usage(self, candidate: Candidate) -> KeyUsage:
-        said = self._totals(candidate)
-        usage = KeyUsage(limit=candidate.limit, **said)
-        if said:
-            _noting(candidate, _validate, usage, _OF_TOTALS - said.keys())
-        return usage
-
     def _totals(self, candidate: Candidate) -> dict[str, Any]:
         totals = dict(candidate.totals)
         left, limit = candidate.limit_remaining, candidate.limit
         if left is not None and limit is not None and "period_cost" not in totals:
             totals["period_cost"] = max(limit - left, limit * 0)
             totals["period_start"] = LimitReset.period_start(candidate.limit_reset, self._now)
-        return totals
+        if not totals:
+            return {}
+        usage = KeyUsage(**totals)
+        _validate(candidate, usage, _OF_TOTALS - totals.keys())
+        return {name: getattr(usage, name) for name in totals}
 
     def _drop_known(self, plans: list[Plan]) -> list[Plan]:
         """Leave out what is here already, and refuse what somebody else has."""

@@ -22,12 +22,14 @@ class Shapes:
 
     def settle(self, shape: Shape) -> Shape:
         """Return the shape under which such secrets are looked for, as it is up to now."""
-        if _name(shape) not in self._known and len(self._known) >= MOST_SHAPES:
+        name = _name(shape)
+        if name not in self._known and len(self._known) >= MOST_SHAPES:
             # Too many prefixes: what looks like anything has none.
             shape = replace(shape, prefix="", alphabet="visible")
-        known = self._known.get(_name(shape))
-        self._known[_name(shape)] = known.widened(shape) if known else shape
-        return self._known[_name(shape)]
+            name = _name(shape)
+        known = self._known.get(name)
+        self._known[name] = found = known.widened(shape) if known else shape
+        return found
 
     def row_of(self, shape: Shape) -> ImportedFormat:
         """Return the stored row of a shape that was settled, and stored since."""

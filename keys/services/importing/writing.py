@@ -90,9 +90,8 @@ def _write_keys(plans: Sequence[Plan]) -> None:
 
 
 def _write_secrets(plans: Sequence[Plan], shapes: Shapes) -> None:
-    for plan in plans:
-        plan.totals.pk = plan.key.pk
-    upserts.insert_all(KeyUsage, [plan.totals for plan in plans])
+    totals = [KeyUsage(pk=plan.key.pk, limit=plan.key.limit, **plan.totals) for plan in plans]
+    upserts.insert_all(KeyUsage, totals)
     planned = [(plan.key.pk, each) for plan in plans for each in plan.secrets]
     numbers = upserts.next_numbers(KeySecret, len(planned))
     for (key_id, each), number in zip(planned, numbers, strict=True):
