@@ -92,10 +92,11 @@ class Engine:
         self._run([self._spare])
         connections.close_all()
         gc.unfreeze()
+        # Whatever else is in memory is not asked what it is: it might look for an answer.
         self._functions = [
             each
             for each in gc.get_objects()
-            if isinstance(each, FunctionType) and each.__code__.co_filename in self._paths
+            if type(each) is FunctionType and each.__code__.co_filename in self._paths
         ]
 
     def _run(self, items: list[pytest.Item], following: pytest.Item | None = None) -> str:
@@ -149,7 +150,7 @@ class Engine:
             if new and old.co_filename == module.co_filename and "<locals>" not in new.co_qualname:
                 function.__code__ = new
         for each in gc.get_objects():
-            if isinstance(each, functools._lru_cache_wrapper):
+            if type(each) is functools._lru_cache_wrapper:
                 each.cache_clear()
 
     def _ask_anew(self, mutant: Mutant, tests: list[str]) -> str:
