@@ -22,6 +22,7 @@ from portal.afterwards import send_afterwards
 from portal.devices import known_device
 from portal.single_sign_on.provider import ID as SINGLE_SIGN_ON
 from portal.single_sign_on.provider import configured_app
+from portal.single_sign_on.sessions import note_session
 
 _APP = "allauth.account"
 
@@ -92,9 +93,12 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def post_login(self, request: HttpRequest, user: Any, **details: Any) -> HttpResponse:
         request.signed_in_as = details.get("email") or user.email  # type: ignore[attr-defined]
-        by = way_in((details.get("signal_kwargs") or {}).get("sociallogin"))
-        services.note_account_event(person=user, action="signed_in", **by)
-        return super().post_login(request, user, **details)
+        sociallogin = (details.get("signal_kwargs") or {}).get("sociallogin")
+        services.note_account_event(person=user, action="signed_in", **way_in(sociallogin))
+        response = super().post_login(request, user, **details)
+        if sociallogin:
+            note_session(request, user, sociallogin.account.uid)
+        return response
 
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, str]]:
         """Return how a person can confirm who they are: also where they signed in, if not here."""

@@ -350,6 +350,8 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed": "10/m/ip,5/5m/key",
     "login_failed_anywhere": "100/h/key",
     "login_failed_device": "10/5m/key",
+    # What comes as if the provider of single sign-on said that somebody's session ended there.
+    "single_sign_on_logout": "30/m/ip",
 }
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_SESSION_REMEMBER = None

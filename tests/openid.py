@@ -101,6 +101,22 @@ class Provider:
             **self.claims,
             **self.lies.get("claims", {}),
         }
+        return self._signed(claims)
+
+    def logout_token(self, **claims: Any) -> str:
+        """Return what it posts when sessions end there; a claim that is None is left out."""
+        now = int(time.time())
+        about = {
+            "iss": self.issuer,
+            "aud": CLIENT_ID,
+            "iat": now,
+            "exp": now + 120,
+            "jti": secrets.token_urlsafe(8),
+            "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+        }
+        return self._signed({**about, **claims})
+
+    def _signed(self, claims: dict[str, Any]) -> str:
         claims = {name: value for name, value in claims.items() if value is not None}
         if self.lies.get("unsigned"):
             return jwt.encode(claims, None, algorithm="none", headers={"kid": "1"})

@@ -368,6 +368,7 @@ PUBLIC = {
     "single_sign_on_callback",
     "socialaccount_login_cancelled",
 }
+    "single_sign_on_logout",
 
 
 def walk(patterns, prefix: str = "", namespace: str = "") -> Iterator[tuple[str, str, object]]:

@@ -93,6 +93,7 @@ _SENTENCES = {
     "user.recovery_codes_made": gettext_lazy("{actor} made new recovery codes"),
     "user.single_sign_on_connected": gettext_lazy("{actor} signs in by single sign-on from now on"),
     "user.single_sign_on_removed": gettext_lazy("{actor} no longer signs in by single sign-on"),
+    "user.single_sign_on_ended": gettext_lazy("Single sign-on signed {object} out"),
     "user.second_factor_added": gettext_lazy("{actor} set up a second factor"),
     "user.second_factor_removed": gettext_lazy("{actor} removed a second factor"),
     "user.password_changed": gettext_lazy("{actor} set another password for {object}"),

@@ -32,6 +32,7 @@ from portal.account_trail import note_failed_sign_in
 from portal.single_sign_on.asking import AnswerError, Session
 from portal.single_sign_on.provider import ID, configured_app
 from portal.single_sign_on.refusals import RefusedError
+from portal.single_sign_on.sessions import note_confirmation
 
 logger = logging.getLogger(__name__)
 
@@ -145,14 +146,16 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
 
 
 @receiver(authentication_step_completed)
-def _count_from_when_they_told(request: HttpRequest, user: Any, method: str, **more: Any) -> None:
+def _note_what_it_told(request: HttpRequest, user: Any, method: str, **more: Any) -> None:
     """Let a sign-in count from when the person told the provider who they are.
 
-    It may be long ago, and views/step_up.py asks who told nobody lately.
+    It may be long ago, and views/step_up.py asks who told nobody lately. The session there is
+    remembered until the person is signed in: a second factor may be asked for before.
     """
     if method == "socialaccount":
         record = get_authentication_records(request, user)[-1]
         record["at"] = min(record["at"], getattr(request, "told_at_provider", 0.0))
+        record["session"] = getattr(request, "session_at_provider", "")
 
 
 @receiver(social_account_added)
@@ -212,6 +215,7 @@ def _confirm(request: HttpRequest, sociallogin: SocialLogin) -> HttpResponse:
             )
         )
     record_authentication(request, request.user, "socialaccount", reauthenticated=True)
+    note_confirmation(request, request.user)
     # Where it looks for the page to go on to.
     query = request.GET.copy()
     query["next"] = sociallogin.state.get("next") or ""

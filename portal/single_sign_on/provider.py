@@ -1,7 +1,5 @@
 """The one provider of an installation, as its settings name it."""
 
-import hashlib
-import json
 from typing import Any
 
 from allauth.account.models import EmailAddress
@@ -13,7 +11,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from portal.single_sign_on.refusals import refuse_unconfirmed
-from portal.single_sign_on.tokens import ProviderClient, nonce_for
+from portal.single_sign_on.tokens import ProviderClient, known_as, nonce_for
 
 # What accounts that are connected with it are kept under.
 ID = "single_sign_on"
@@ -75,9 +73,8 @@ class Provider(OpenIDConnectProvider):
         return super().sociallogin_from_response(request, response)
 
     def extract_uid(self, data: dict[str, Any]) -> str:
-        """Return who it is: a subject means something together with its issuer only."""
-        who = json.dumps([data["iss"], data["sub"]])
-        return hashlib.sha256(who.encode()).hexdigest()
+        """Return who it is: whose token it was is proved."""
+        return known_as(data["sub"])
 
     def extract_extra_data(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return what is kept of the claims; the rest is nobody's business here."""

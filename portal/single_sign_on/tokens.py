@@ -1,6 +1,7 @@
 """What the provider says of itself and of who signed in, believed once it is proved."""
 
 import hashlib
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +19,12 @@ from django.utils.crypto import constant_time_compare
 from portal.single_sign_on.asking import AnswerError, is_askable
 
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+# What says in a token that it is one by which the provider ends sessions.
+_LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
 # How long a subject is at most, as OpenID Connect says.
 _LONGEST_SUBJECT = 255
-# By so much the provider's clock may be ahead.
-_SECONDS_AHEAD = 60
+# By so much the provider's clock may be ahead, or behind.
+SECONDS_OFF = 60
 
 # What reading an answer of any other form raises: too deep or too large ones, too.
 _MALFORMED = (
@@ -36,6 +39,16 @@ def nonce_for(code_verifier: str) -> str:
     So the session that began a sign-in needs to remember one thing only.
     """
     return hashlib.sha256(f"nonce {code_verifier}".encode()).hexdigest()
+
+
+def known_as(said: Any) -> str:
+    """Return by what the portal knows a person or session that the provider calls so; "": none.
+
+    A name of its means something together with its issuer only.
+    """
+    if not isinstance(said, str) or not said:
+        return ""
+    return hashlib.sha256(json.dumps([settings.OIDC_ISSUER, said]).encode()).hexdigest()
 
 
 class ProviderClient(OpenIDConnectOAuth2Adapter):
@@ -86,18 +99,36 @@ class ProviderClient(OpenIDConnectOAuth2Adapter):
     ) -> Any:
         """Return who signs in, by the claims of a signed token that was made for this sign-in."""
         with _understood():
-            claims = jwtkit.verify_and_decode(
-                credential=kwargs["response"]["id_token"],
-                keys_url=self.openid_config["jwks_uri"],
-                issuer=settings.OIDC_ISSUER,
-                audience=app.client_id,
-                lookup_kid=jwtkit.lookup_kid_jwk,
-            )
+            claims = self._verified(kwargs["response"]["id_token"], app.client_id)
             self._refuse_others(claims, app.client_id)
             if "email" not in claims:
                 claims |= self._address(token.token, claims["sub"])
             claims["auth_time"] = _moment(claims.get("auth_time"))
+            request.session_at_provider = known_as(claims.get("sid"))  # type: ignore[attr-defined]
             return self.get_provider().sociallogin_from_response(request, claims)
+
+    def read_logout(self, token: str) -> dict[str, Any]:
+        """Return the claims of a token by which the provider ends sessions, each token once."""
+        with _understood():
+            claims = self._verified(token, settings.OIDC_CLIENT_ID)
+            if not {"iat", "exp", "jti"} <= claims.keys() or "nonce" in claims:
+                raise AnswerError("The token is none to end sessions by.")
+            if not isinstance(claims["events"][_LOGOUT], dict) or not _moment(claims["iat"]):
+                raise AnswerError("The token does not say that sessions end, or when it was made.")
+            named = [claims[name] for name in ("sub", "sid") if name in claims]
+            if not named or not all(isinstance(each, str) and each for each in named):
+                raise AnswerError("The token does not say whose sessions end.")
+        return claims
+
+    def _verified(self, token: str, client_id: str) -> dict[str, Any]:
+        """Return what a token says that the provider signed for this portal, not long ago."""
+        return jwtkit.verify_and_decode(
+            credential=token,
+            keys_url=self.openid_config["jwks_uri"],
+            issuer=settings.OIDC_ISSUER,
+            audience=client_id,
+            lookup_kid=jwtkit.lookup_kid_jwk,
+        )
 
     def _refuse_others(self, claims: dict[str, Any], client_id: str) -> None:
         """Raise AnswerError for claims that say too little, or were made for something else."""
@@ -149,4 +180,4 @@ def _moment(said: Any) -> int | float:
     """Return the moment that a claim says, in seconds since 1970; 0 for none or one to come."""
     if isinstance(said, bool) or not isinstance(said, int | float):
         return 0
-    return said if 0 <= said <= time.time() + _SECONDS_AHEAD else 0
+    return said if 0 <= said <= time.time() + SECONDS_OFF else 0

@@ -1,10 +1,13 @@
 """To the provider and back."""
 
+import logging
 from collections.abc import Callable
+from http import HTTPStatus
 
 import requests
 from allauth.account.adapter import get_adapter
 from allauth.account.utils import get_next_redirect_url
+from allauth.core.internal import ratelimit
 from allauth.decorators import rate_limit
 from allauth.socialaccount.helpers import render_authentication_error
 from allauth.socialaccount.models import SocialApp
@@ -12,14 +15,20 @@ from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAuth2LoginView
 from django.contrib.auth.decorators import login_not_required
 from django.db import IntegrityError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.utils.http import urlencode
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods, require_POST
 
 from portal.single_sign_on.accounts import CONFIRM
+from portal.single_sign_on.asking import AnswerError
 from portal.single_sign_on.provider import ID, Provider
+from portal.single_sign_on.sessions import end_sessions
 from portal.single_sign_on.tokens import ProviderClient
+
+logger = logging.getLogger(__name__)
 
 
 @rate_limit(action="login")
@@ -63,6 +72,31 @@ def confirm(request: HttpRequest) -> HttpResponse:
         ],
     }
     return render(request, "socialaccount/confirm.html", context)
+
+
+@csrf_exempt
+@login_not_required
+@never_cache
+@require_POST
+def logout(request: HttpRequest) -> HttpResponse:
+    """End sessions because the provider says so: OpenID Connect's back-channel logout.
+
+    Whoever tries what it never said is limited by where they are; what it says is not.
+    """
+    _provider(request)
+    tried = ratelimit.consume(request, app="allauth.account", action="single_sign_on_logout")
+    if tried is None:
+        return ratelimit.respond_429(request)
+    try:
+        claims = ProviderClient(request, ID).read_logout(request.POST.get("logout_token", ""))
+    except (OAuth2Error, requests.RequestException) as error:
+        told = str(error) if isinstance(error, AnswerError) else type(error).__name__
+        logger.warning("A logout by single sign-on was refused: %s", told)
+        problem = {"error": "invalid_request", "error_description": "This is no logout token."}
+        return JsonResponse(problem, status=HTTPStatus.BAD_REQUEST)
+    tried.rollback()
+    end_sessions(claims)
+    return HttpResponse()
 
 
 def _provider(request: HttpRequest) -> Provider:
