@@ -270,6 +270,8 @@ PAGES = {
     "POST keys:members": (MANAGERS_PAGE, {}),
     "GET keys:member-edit": (MANAGERS_PAGE, None),
     "POST keys:member-edit": (MANAGERS_PAGE, {}),
+    "GET keys:member-keys": (MANAGERS_PAGE, None),
+    "POST keys:member-keys": (MANAGERS_PAGE, {"to": "organization", "overlap": "0"}),
     "GET keys:member-remove": (MANAGERS_PAGE, None),
     "POST keys:member-remove": (MANAGED, {}),
     "GET keys:member-transfer": ("302 403 403 403 200 404 403", None),
@@ -366,9 +368,9 @@ PUBLIC = {
     "account_email_verification_sent",
     "single_sign_on_login",
     "single_sign_on_callback",
+    "single_sign_on_logout",
     "socialaccount_login_cancelled",
 }
-    "single_sign_on_logout",
 
 
 def walk(patterns, prefix: str = "", namespace: str = "") -> Iterator[tuple[str, str, object]]:

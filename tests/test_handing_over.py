@@ -1,5 +1,6 @@
 """A key of somebody who leaves goes on without them, with a new secret."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -7,10 +8,12 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.urls import reverse
 
 from keys import services
+from keys.forms.rotating import HandOverForm
 from keys.models import APIKey, AuditEvent, Scope
 from keys.networks import parse_address
+from keys.rules import RoleTerms
 from keys.verification import Code
-from tests.key_pages import secret_on
+from tests.key_pages import issue, secret_on, words_of
 
 HERE = parse_address("192.0.2.7")
 
@@ -106,6 +109,69 @@ def test_what_is_so_already_is_said(acme, admin, manage_key, whose):
     assert "already" in str(problem.value)
 
 
+class TestSeveral:
+    """All keys of one person, each for itself."""
+
+    def test_each_gets_its_own_new_secret(self, acme, admin, key, read_only_key):
+        done = services.hand_over_keys(actor=admin, keys=[key, read_only_key], owner=None)
+        assert [each.pk for each in done.given] == [key.pk, read_only_key.pk]
+        assert done.kept == []
+        assert {code(each.secret) for each in done.given} == {Code.VALID}
+        assert {code(each.secret) for each in (key, read_only_key)} == {Code.SECRET_RETIRED}
+
+    def test_what_stands_against_one_stops_no_other(self, acme, admin, owner, key, read_only_key):
+        terms = RoleTerms(
+            acme.memberships.get(user=admin).role, approval_scopes=frozenset({"DELETE"})
+        )
+        services.update_policy(actor=owner, organization=acme, roles=[terms])
+        services.revoke_key(actor=admin, key=(gone := issue(owner, acme, "Gone")))
+        wanted = [key, gone, read_only_key]
+        done = services.hand_over_keys(actor=admin, keys=wanted, owner=None)
+        assert [each.pk for each in done.given] == [read_only_key.pk]
+        reasons = {each.name: reason for each, reason in done.kept}
+        assert "needs approval" in reasons[key.name]
+        assert reasons["Gone"] == "It was revoked meanwhile."
+        assert code(key.secret) is Code.VALID
+
+    def test_who_does_not_manage_gets_none(self, acme, developer, viewer, key):
+        done = services.hand_over_keys(actor=viewer, keys=[key], owner=None)
+        assert done.given == []
+        assert code(key.secret) is Code.VALID
+
+    def test_no_more_than_somebody_can_copy(self, acme, admin, key):
+        with pytest.raises(ValidationError, match="at most 50"):
+            services.hand_over_keys(actor=admin, keys=[key] * 51, owner=None)
+
+    def test_the_page_shows_every_secret_once_and_leads_on(
+        self, client, acme, admin, developer, key, read_only_key
+    ):
+        member = acme.memberships.get(user=developer)
+        page = reverse("keys:member-keys", args=["acme", member.pk])
+        removal = reverse("keys:member-remove", args=["acme", member.pk])
+        client.force_login(admin)
+        assert page in client.get(removal).text
+        form = client.get(page).context["form"]
+        typed = {"token": form.new_token, "to": "me", "overlap": "0", "keys": [key.pk]}
+        shown = client.post(page, typed)
+        (given,) = shown.context["done"].given
+        assert code(given.secret) is Code.VALID
+        assert f">{given.secret}</code>" in shown.text
+        assert "Owner: developer@acme.example → admin@acme.example" in shown.text
+        assert removal in shown.text
+        assert given.secret not in client.post(page, typed).text
+        assert code(read_only_key.secret) is Code.VALID
+
+    def test_keys_of_others_cannot_be_slipped_in(self, client, acme, admin, viewer, key):
+        member = acme.memberships.get(user=viewer)
+        page = reverse("keys:member-keys", args=["acme", member.pk])
+        client.force_login(admin)
+        assert "No key to hand over" in client.get(page).text
+        token = HandOverForm(actor=admin, organization=acme).new_token
+        typed = {"token": token, "to": "me", "overlap": "0", "keys": [key.pk]}
+        assert "No key to hand over" in client.post(page, typed).text
+        assert code(key.secret) is Code.VALID
+
+
 class TestThePages:
     def page(self, key) -> str:
         return reverse("keys:hand-over", args=["acme", key.identifier])
@@ -116,7 +182,7 @@ class TestThePages:
         client.force_login(admin)
         member = acme.memberships.get(user=developer)
         text = client.get(reverse("keys:member-remove", args=["acme", member.pk])).text
-        assert self.page(key) in text
+        assert reverse("keys:member-keys", args=["acme", member.pk]) in text
         assert "knows its secret, so it gets a new one" in text
 
     def test_who_leaves_is_told_to_have_them_taken_over(self, client, acme, developer, key):
@@ -129,7 +195,9 @@ class TestThePages:
         client.force_login(admin)
         form = client.get(self.page(key)).context["form"]
         typed = {"token": form.new_token, "to": "organization", "overlap": "0"}
-        secret = secret_on(client.post(self.page(key), typed))
+        shown = client.post(self.page(key), typed)
+        assert "Owner: developer@acme.example → Acme" in shown.text
+        secret = secret_on(shown)
         assert code(secret) is Code.VALID
         key.refresh_from_db()
         assert key.owner is None
@@ -163,6 +231,22 @@ class TestThePages:
         assert self.page(key) not in client.get(danger).text
         client.force_login(admin)
         assert self.page(key) in client.get(danger).text
+
+
+def test_the_trail_says_whose_it_is_then(client, acme, admin, key):
+    services.hand_over_key(actor=admin, key=key, owner=None)
+    client.force_login(admin)
+    words = words_of(client.get(reverse("keys:key-audit", args=["acme", key.identifier])))
+    assert re.search(r"Owner: developer@acme.example → +became +the organization", words)
+
+
+def test_hygiene_leads_whoever_manages_to_the_hand_over(client, acme, admin, developer, key):
+    services.remove_member(actor=admin, membership=acme.memberships.get(user=developer))
+    services.enable_key(actor=admin, key=APIKey.objects.get(pk=key.pk))
+    client.force_login(admin)
+    text = client.get(reverse("keys:hygiene-check", args=["acme", "owner_gone"])).text
+    assert reverse("keys:hand-over", args=["acme", key.identifier]) in text
+    assert "hands it over" in text
 
 
 def test_a_program_that_manages_does_so_too(client, acme, manage_key, key):

@@ -16,8 +16,8 @@ from tests.test_doors import path_of, target, walk  # noqa: F401 - a fixture
 # Every route behind which a secret is shown, or somebody or something may do more afterwards.
 # A new one has to be named here, and asks.
 FORMS = {
-    "create", "edit", "enable", "hand-over", "import", "member-edit", "member-transfer", "role-ask",
-    "role-create", "role-edit", "rotate", "shared-secret", "unlock",
+    "create", "edit", "enable", "hand-over", "import", "member-edit", "member-keys",
+    "member-transfer", "role-ask", "role-create", "role-edit", "rotate", "shared-secret", "unlock",
 }  # fmt: skip
 SENDINGS = {
     "access", "allowed-ip-remove", "allowed-ip-switch", "approval", "approval-issue", "bulk",

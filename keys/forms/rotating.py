@@ -4,11 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from keys.forms.fields import OnceForm, ServiceForm
-from keys.models import Organization, User
+from keys.models import APIKey, Organization, User
+from keys.services.handing_over import MOST_AT_ONCE
 from keys.services.rotation import MAX_QUIET_HOURS
 
 
@@ -86,3 +88,26 @@ class HandOverForm(RotateForm):
         """Return what was chosen as arguments of `hand_over_key`."""
         owner = self.actor if self.cleaned_data["to"] == self.TO_ME else None
         return {"owner": owner, "overlap": self.rotate_arguments()["overlap"]}
+
+
+class HandOverSeveralForm(HandOverForm):
+    """Which keys of one person to hand over as well."""
+
+    keys = forms.ModelMultipleChoiceField(
+        label=gettext_lazy("Keys"),
+        queryset=APIKey.objects.none(),
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": gettext_lazy("Choose the keys to hand over.")},
+    )
+
+    def __init__(self, *args: Any, keys: QuerySet[APIKey], **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.fields["keys"].queryset = keys
+        # Read once, for the page and what was chosen.
+        self.rows = list(keys[:MOST_AT_ONCE])
+        self.fields["keys"].choices = [(key.pk, key) for key in self.rows]
+        self.fields["keys"].initial = [key.pk for key in self.rows]
+
+    def hand_over_arguments(self) -> dict[str, Any]:
+        """Return what was chosen as arguments of `hand_over_keys`."""
+        return {"keys": self.cleaned_data["keys"], **super().hand_over_arguments()}

@@ -24,7 +24,7 @@ from keys.services.exchange import (
 )
 from keys.services.explaining import Explanation, explain_secret, find_secret
 from keys.services.exports import note_audit_export, note_export, note_read, note_report_export
-from keys.services.handing_over import hand_over_key
+from keys.services.handing_over import hand_over_key, hand_over_keys
 from keys.services.importing import ImportOptions, ImportReport, import_keys
 from keys.services.invitations import (
     accept_invitation,
@@ -140,6 +140,7 @@ __all__ = [
     "find_secret",
     "hand_in_secret",
     "hand_over_key",
+    "hand_over_keys",
     "has_address",
     "import_keys",
     "invite",

@@ -4,8 +4,9 @@ Whoever leaves knows the secret, so that the key gets another one. That is shown
 who is to hold it, or manages what is the organization's: nobody gets a key in the name of a third.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -21,6 +22,47 @@ from keys.services.enforcing import ApprovalRequiredError, ask_anew
 from keys.services.grants import refuse_takeover
 from keys.services.rotation import rotate_key
 from keys.services.validation import save
+
+# So many keys at a time: somebody has to keep the secret of each.
+MOST_AT_ONCE = 50
+
+
+@dataclass
+class HandedOver:
+    """What became of several keys: those that have a new secret, and why others stay."""
+
+    given: list[APIKey] = field(default_factory=list)
+    kept: list[tuple[APIKey, str]] = field(default_factory=list)
+
+
+def hand_over_keys(
+    *,
+    actor: Actor,
+    keys: Iterable[APIKey],
+    owner: User | None,
+    overlap: timedelta | None = None,
+) -> HandedOver:
+    """Give these keys as `hand_over_key` gives one. What stands against one stops no other.
+
+    All is done in one transaction: whoever is not shown the secrets finds the old ones good.
+    Raises ValidationError for more than MOST_AT_ONCE.
+    """
+    wanted = list(keys)
+    if len(wanted) > MOST_AT_ONCE:
+        problem = _("Hand over at most %(most)d keys at a time.") % {"most": MOST_AT_ONCE}
+        raise ValidationError({"keys": problem})
+    done = HandedOver()
+    with transaction.atomic():
+        for key in wanted:
+            try:
+                given = hand_over_key(actor=actor, key=key, owner=owner, overlap=overlap)
+            except (PermissionDenied, ValidationError) as problem:
+                done.kept.append((key, " ".join(getattr(problem, "messages", [str(problem)]))))
+            except APIKey.DoesNotExist:
+                done.kept.append((key, _("It was revoked meanwhile.")))
+            else:
+                done.given.append(given)
+    return done
 
 
 def hand_over_key(

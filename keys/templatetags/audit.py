@@ -374,6 +374,8 @@ def _label(event: AuditEvent, field: str) -> str:
 
 def _words(event: AuditEvent, field: str, value: Any) -> str:
     described = _field_of(event, field)
+    if field == "owner" and value is None:
+        return _("the organization")
     if value is None or value == [] or value == "":
         return _("none")
     if isinstance(value, bool):

@@ -38,7 +38,12 @@ _OF_ONE_KEY = {
 SETTINGS = (
     Place("settings", _("Organization"), "building-office-2"),
     Place("policy", _("Policies"), "scale"),
-    Place("members", _("Members"), "users", frozenset({"leave", "member-edit", "member-remove"})),
+    Place(
+        "members",
+        _("Members"),
+        "users",
+        frozenset({"leave", "member-edit", "member-keys", "member-remove", "member-transfer"}),
+    ),
     Place(
         "roles",
         _("Roles and scopes"),

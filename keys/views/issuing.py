@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from keys import policy, services
 from keys.forms.fields import OnceForm
 from keys.forms.issuing import IssueForm
-from keys.forms.rotating import HandOverForm, RotateForm
+from keys.forms.rotating import RotateForm
 from keys.models import APIKey, UsageBucket
 from keys.models.keys import Dialect
 from keys.presets import PRESETS
@@ -109,31 +109,6 @@ def key_rotate(request: OrganizationRequest, identifier: str) -> HttpResponse:
 
 
 @never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-@in_organization
-def key_hand_over(request: OrganizationRequest, identifier: str) -> HttpResponse:
-    """Give a person's key to the organization or oneself; the answer shows its new secret, once."""
-    key = get_key(request, identifier)
-    policy.require(request.user, Permission.CHANGE_APIKEY, key)
-    policy.require(request.user, Permission.ASSIGN_APIKEY, request.organization)
-    if key.revoked_at:
-        return refuse_revoked(request, key)
-    form = HandOverForm(request.POST or None, actor=request.user, organization=request.organization)
-    if form.is_valid():
-        if not claim(request, form):
-            return already_shown(request, form)
-        try:
-            key = services.hand_over_key(actor=request.user, key=key, **form.hand_over_arguments())
-        except ValidationError as problems:
-            form.add_problems(problems)
-        except APIKey.DoesNotExist:
-            return refuse_revoked(request, key)
-        else:
-            return show_secret(request, form, key, is_new=False)
-    return render_page(request, "keys/apikey_hand_over.html", {"form": form, "key": key})
-
-
-@never_cache
 @require_safe
 @in_organization
 def first_use(request: OrganizationRequest, identifier: str) -> HttpResponse:
@@ -171,9 +146,9 @@ def _first_use_of(key: APIKey) -> dict[str, Any]:
 
 
 def show_secret(
-    request: OrganizationRequest, form: OnceForm, key: APIKey, *, is_new: bool
+    request: OrganizationRequest, form: OnceForm, key: APIKey, *, is_new: bool, **more: Any
 ) -> HttpResponse:
-    """Answer with the page that shows the new secret of a key, this once."""
+    """Answer with the page that shows the new secret of a key, this once; `more` is for it."""
     request.session["used_forms"][form.cleaned_data["token"]] = key.identifier
     request.session.modified = True
     base_url = request.build_absolute_uri("/").rstrip("/")
@@ -187,6 +162,7 @@ def show_secret(
         "is_for_exchange": key.dialect == Dialect.NETOGRAPHY,
         "netosecret": _netosecret(request, key, base_url),
         **_first_use_of(key),
+        **more,
     }
     return render_page(request, "keys/apikey_secret.html", context)
 

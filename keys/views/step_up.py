@@ -32,6 +32,7 @@ BEFORE_SHOWN = frozenset(
         "hand-over",
         "import",
         "member-edit",
+        "member-keys",
         "member-transfer",
         "role-ask",
         "role-create",
