@@ -64,4 +64,4 @@ def _members(request: OrganizationRequest) -> QuerySet[Membership]:
 def _owners(request: OrganizationRequest) -> list[str]:
     """Return whom to ask for a change."""
     owners = _members(request).filter(is_owner=True).select_related("user").order_by("pk")
-    return [row.user.email for row in owners[:OWNERS_SHOWN]]
+    return [row.user.name_and_address for row in owners[:OWNERS_SHOWN]]
