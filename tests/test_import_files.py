@@ -16,6 +16,7 @@ from keys.moves.parsing import parse
 from keys.moves.reading import MAX_LINE_BYTES, read
 from keys.rules import RoleTerms
 from keys.services import audit
+from keys.services.importing.numbers import Numbers
 from keys.services.importing.report import ImportReport
 from keys.verification import Code
 from tests.test_importing import ROWS, ask, take
@@ -286,6 +287,16 @@ class TestAllOrNothing:
         report = take(acme, "plain", plain(0), good, skips_invalid=True)
         assert (report.imported, report.refused) == (1, 1)
         assert APIKey.objects.get().name == "Key 1"
+
+
+@given(st.lists(st.integers(0, 2**64 - 1) | st.sampled_from([0, 2**52, 2**64 - 1])))
+def test_numbers_are_remembered_as_by_a_set(numbers):
+    seen, known = Numbers(), set()
+    for number in numbers:
+        assert (number in seen) is (number in known)
+        seen.add(number)
+        known.add(number)
+        assert number in seen
 
 
 class TestTrail:

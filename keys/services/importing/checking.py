@@ -30,6 +30,7 @@ from keys.moves.candidates import Candidate, Found, Problem, TroubleError
 from keys.policy import Actor
 from keys.services import grants
 from keys.services.allowed_ips import build_allowed_ips
+from keys.services.importing.numbers import Numbers
 from keys.services.importing.report import ImportOptions, ImportReport, Sample
 from keys.services.importing.secrets_given import PlannedSecret, Planner
 from keys.services.importing.shapes import Shapes
@@ -75,8 +76,8 @@ class Plan:
 class _Seen:
     """What the file has had so far; numbers made of digests, since there may be millions."""
 
-    names: set[int] = field(default_factory=set)
-    slugs: set[int] = field(default_factory=set)
+    names: Numbers = field(default_factory=Numbers)
+    slugs: Numbers = field(default_factory=Numbers)
 
 
 class Checker:
@@ -266,10 +267,11 @@ class Checker:
         return kept
 
     def _is_first(self, names: list[str]) -> bool:
-        numbers = {int(name[:16], 16) for name in names}
-        if numbers & self._seen.names:
+        numbers = [int(name[:16], 16) for name in names]
+        if any(number in self._seen.names for number in numbers):
             return False
-        self._seen.names |= numbers
+        for number in numbers:
+            self._seen.names.add(number)
         return True
 
     def _taken_slugs(self, plans: list[Plan]) -> set[str]:
@@ -282,14 +284,14 @@ class Checker:
         key = plan.key
         if key.revoked_at is not None:
             return True
-        if key.slug in taken or hash(key.slug) in self._seen.slugs:
+        if key.slug in taken or _number_of(key.slug) in self._seen.slugs:
             if plan.has_own_slug:
                 problem = _("This organization has a key of that short name.")
                 trouble = TroubleError("short_name", problem, _("Choose another."))
                 self._refuse(plan.candidate, trouble)
                 return False
             key.slug = short_name_for(key.name, is_spare=True)
-        self._seen.slugs.add(hash(key.slug))
+        self._seen.slugs.add(_number_of(key.slug))
         return True
 
     def _settle_shapes(self, plan: Plan) -> None:
@@ -352,6 +354,10 @@ def _found(rows: dict[str, Found], name: str, column: str) -> Found:
         fix = _("Create it first, or leave the column out.")
         raise TroubleError(column, str(_MISSING[column]), fix)
     return rows[name]
+
+
+def _number_of(text: str) -> int:
+    return hash(text) % 2**64
 
 
 def _holders(names: Iterable[str]) -> dict[str, int]:
