@@ -26,8 +26,8 @@ from keys.models import Organization, User
 from keys.orderings import ORDERINGS
 from keys.views.saved_filters import SAVED_FILTERS
 from tests.benchmarks import keys_at_once
-from tests.benchmarks.machine import facts
 from tests.benchmarks.population import populate
+from tests.benchmarks.report import by_database
 from tests.benchmarks.stopwatch import Stopwatch
 from tests.benchmarks.writing import settle
 
@@ -59,7 +59,6 @@ PAGES = {
 }
 
 
-_HEADING = "## On "
 _PREFACE = """\
 Time in the server of a whole page, its queries included and with nothing kept from the visit
 before; signed in as the owner, who sees every key. “Database” is what of that went by while its
@@ -101,23 +100,8 @@ def _run(options: argparse.Namespace) -> str:
 
 
 def _document(section: str, options: argparse.Namespace) -> str:
-    """Return the section of this database, with those of others that were written before."""
-    sections = {}
     before = options.output / "pages.md" if options.output else None
-    if before and before.exists():
-        for each in before.read_text().split(_HEADING)[1:]:
-            name, _, text = each.partition("\n")
-            sections[name] = text.strip()
-    sections[connection.vendor] = section
-    machine = "\n".join(f"- {name}: {value}" for name, value in facts().items())
-    return "\n\n".join(
-        [
-            "# What pages cost as keys grow",
-            _PREFACE,
-            machine,
-            *(f"{_HEADING}{name}\n\n{text}" for name, text in sorted(sections.items())),
-        ]
-    )
+    return by_database("What pages cost as keys grow", _PREFACE, section, before)
 
 
 def _ground(count: int) -> tuple[Organization, User]:
