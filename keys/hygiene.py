@@ -145,7 +145,10 @@ CHECKS: dict[str, Check] = {
         Check(
             "owner_gone",
             _("belong to somebody who left"),
-            _("Every request is refused. Issue a key to whoever took over, then revoke this one."),
+            _(
+                "Every request is refused. Who manages the organization hands it over: it gets a "
+                "new secret and another owner. Revoke what nobody needs."
+            ),
             _has_lost_its_owner,
         ),
         Check(
