@@ -36,7 +36,9 @@ SCOPES_JUDGED_AFTER = timedelta(days=30)
 # Of more keys nobody needs the number.
 MOST_COUNTED = 10_000
 # Where no index tells what fails a check, no more keys are looked at.
-MOST_LOOKED_AT = 5_000
+MOST_LOOKED_AT = 2_000
+# Nor for one page of a list of these.
+MOST_LOOKED_THROUGH = 5_000
 
 # Bounds in days between which keys are counted: by the age of their secret, by their end.
 AGES = (30, 90, 180, 365)
@@ -61,8 +63,12 @@ class Check:
 
 def is_confined() -> Q:
     """Return the condition that a key works from some addresses only."""
+    return _has_allow_list() | Q(assign_server_ips=True)
+
+
+def _has_allow_list() -> Q:
     rows = AllowedIP.objects.filter(key=OuterRef("pk"), active=True, deny=False)
-    return Q(Exists(rows)) | Q(assign_server_ips=True)
+    return Q(Exists(rows))
 
 
 def _never_expires(now: datetime, organization: Organization) -> Q:
@@ -70,7 +76,8 @@ def _never_expires(now: datetime, organization: Organization) -> Q:
 
 
 def _has_no_ip_list(now: datetime, organization: Organization) -> Q:
-    return ~is_confined()
+    # Apart: of the two in one negation PostgreSQL reads the lists of all keys first.
+    return ~_has_allow_list() & Q(assign_server_ips=False)
 
 
 def _is_idle(now: datetime, organization: Organization) -> Q:
@@ -233,8 +240,8 @@ def counts(
     tells the keys, it is looked for among the oldest MOST_LOOKED_AT in use: what there
     is to tidy up lies there. Where there are more of these, such a count is an OfOldest.
     """
-    in_use = _in_use(keys, now).order_by("pk").values_list("pk", flat=True)
-    youngest = in_use[MOST_LOOKED_AT : MOST_LOOKED_AT + 1].first()
+    oldest_first = in_use(keys, now).order_by("pk").values_list("pk", flat=True)
+    youngest = oldest_first[MOST_LOOKED_AT : MOST_LOOKED_AT + 1].first()
     looked_through = keys if youngest is None else keys.filter(pk__lt=youngest)
     failing = {
         name: _failing(
@@ -260,7 +267,7 @@ def count_some(keys: QuerySet[APIKey]) -> int:
 def findings(key: APIKey, *, now: datetime) -> list[Check]:
     """Return the checks that one key fails, the most urgent first. One query."""
     conditions = {name: check.condition(now, key.organization) for name, check in CHECKS.items()}
-    found = _in_use(APIKey.objects.filter(pk=key.pk), now).aggregate(
+    found = in_use(APIKey.objects.filter(pk=key.pk), now).aggregate(
         **{name: Count("pk", filter=condition) for name, condition in conditions.items()}
     )
     return [check for name, check in CHECKS.items() if found[name]]
@@ -289,7 +296,7 @@ def ages(keys: APIKeyQuerySet, *, now: datetime) -> list[int]:
     """Return how many keys have a current secret younger than each of AGES, but not than the
     one before; last, how many have an older one. Of the newest MOST_COUNTED keys; one query."""
     current = KeySecret.objects.filter(
-        key__in=_newest(_in_use(keys, now)).values("pk"), revoked_at=None, superseded_at=None
+        key__in=_newest(in_use(keys, now)).values("pk"), revoked_at=None, superseded_at=None
     )
     moments = [now - timedelta(days=days) for days in AGES]
     return _count_between(current, [Q(created_at__gt=moment) for moment in moments])
@@ -300,7 +307,7 @@ def ends(keys: APIKeyQuerySet, *, now: datetime) -> list[int]:
     many later; last, how many never. One query."""
     moments = [now + timedelta(days=days) for days in ENDS]
     conditions = [Q(expires_at__lte=moment) for moment in moments]
-    return _count_between(_newest(_in_use(keys, now)), [*conditions, Q(expires_at__isnull=False)])
+    return _count_between(_newest(in_use(keys, now)), [*conditions, Q(expires_at__isnull=False)])
 
 
 def _count_between(rows: QuerySet, conditions: list[Q]) -> list[int]:
@@ -318,8 +325,9 @@ def _newest(keys: APIKeyQuerySet) -> APIKeyQuerySet:
 def _failing(
     check: str, keys: APIKeyQuerySet, organization: Organization, now: datetime
 ) -> APIKeyQuerySet:
-    return _in_use(keys, now).filter(CHECKS[check].condition(now, organization))
+    return in_use(keys, now).filter(CHECKS[check].condition(now, organization))
 
 
-def _in_use(keys: APIKeyQuerySet, now: datetime) -> APIKeyQuerySet:
+def in_use(keys: APIKeyQuerySet, now: datetime) -> APIKeyQuerySet:
+    """Return the keys that checks are about: those which could be used."""
     return keys.live().enabled().unexpired(now)

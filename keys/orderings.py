@@ -122,6 +122,8 @@ class Page:
     # Identifiers of the first and last key when there is something before or after them.
     before: str | None
     after: str | None
+    # Whether it ends before it is full, since enough keys were looked at for it.
+    is_cut_short: bool = False
 
 
 _IDENTIFIER = re.compile(r"[a-z0-9]{24}")
@@ -135,32 +137,33 @@ def take_page(
     before: str = "",
     size: int = PAGE_SIZE,
     among: QuerySet[APIKey] | None = None,
+    most_looked_at: int | None = None,
 ) -> Page:
     """Return the keys next to the one with that identifier, without counting them all.
 
     Without an identifier, or with one that the list does not hold, it is the first page.
-    `among` is the list before it was narrowed, where it was.
+    `among` is the list before it was narrowed, where it was. No index may tell which of these
+    are meant: no more than `most_looked_at` are then looked at, in an order by number.
     """
-    backwards = bool(before)
-    anchor = _find_place(keys, ordering, before or after)
-    is_backwards = backwards and anchor is not None
-    found = take_rows(
-        keys, ordering, place=anchor, count=size + 1, backwards=is_backwards, among=among
-    )
+    everything = keys if among is None else among
+    place = _find_place(everything, ordering, before or after)
+    backwards = bool(before) and place is not None
+    edge = None
+    if most_looked_at is not None:
+        edge = _find_edge(everything, ordering, place, most_looked_at, backwards=backwards)
+    if edge is not None:
+        is_down = ordering.descending is not backwards
+        keys = keys.filter(pk__gte=edge.pk) if is_down else keys.filter(pk__lte=edge.pk)
+    found = take_rows(keys, ordering, place=place, count=size + 1, backwards=backwards, among=among)
     has_more = len(found) > size
     found = found[:size]
-    if not anchor:
-        has_before, has_after = False, has_more
-    elif backwards:
-        found.reverse()
-        has_before, has_after = has_more, True
-    else:
-        has_before, has_after = True, has_more
-    return Page(
-        found,
-        before=found[0].identifier if found and has_before else None,
-        after=found[-1].identifier if found and has_after else None,
-    )
+    back = found[0].identifier if found and place else None
+    on = found[-1] if has_more else edge
+    forth = on.identifier if on else None
+    is_cut_short = edge is not None and not has_more
+    if backwards:
+        return Page(found[::-1], before=forth, after=back, is_cut_short=is_cut_short)
+    return Page(found, before=back, after=forth, is_cut_short=is_cut_short)
 
 
 def take_rows(
@@ -198,6 +201,22 @@ def take_rows(
     # In a query of their own: one that sorts them once more may be answered by reading all.
     found = rows.order_by().in_bulk(numbers)
     return [found[number] for number in numbers if number in found]
+
+
+def _find_edge(
+    keys: QuerySet[APIKey],
+    ordering: Ordering,
+    place: tuple[Any, Any] | None,
+    most: int,
+    *,
+    backwards: bool,
+) -> APIKey | None:
+    """Return the last of so many keys beyond that place, None if there are not more."""
+    walked = ordering.sort(keys, backwards=backwards)
+    if place:
+        walked = walked.filter(ordering.beyond(*place, backwards=backwards))
+    last = list(walked.only("identifier")[most - 1 : most + 1])
+    return last[0] if len(last) == 2 else None
 
 
 def _find_place(

@@ -295,10 +295,10 @@ def test_what_no_index_tells_is_looked_for_among_the_oldest(acme, owner, monkeyp
         name for name, check in hygiene.CHECKS.items() if check.is_looked_for
     }
     assert check_count("no_ip_list", counts["no_ip_list"]) == (
-        "1 key works from any address, of the 5,000 oldest"
+        "1 key works from any address, of the 2,000 oldest"
     )
     assert check_count("over_scoped", counts["over_scoped"]) == (
-        "No key holds scopes that it does not use, of the 5,000 oldest"
+        "No key holds scopes that it does not use, of the 2,000 oldest"
     )
 
 

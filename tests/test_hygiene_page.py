@@ -209,8 +209,42 @@ def test_pages_ask_the_database_as_often_for_many_keys(
     client.get(overview(acme))
     with django_assert_max_num_queries(12):
         client.get(overview(acme))
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(14):
         assert len(client.get(page_of(acme, "no_ip_list")).context["rows"]) == min(count, 25)
+
+
+def test_a_page_looks_at_some_keys_and_leads_to_the_next(owner, acme, tidy, monkeypatch):
+    """Nobody waits until a million keys were looked at one by one."""
+    monkeypatch.setattr(hygiene, "MOST_LOOKED_THROUGH", 2)
+    for number in range(6):
+        networks = [] if number in (2, 3, 5) else ["192.0.2.0/24"]
+        services.issue_key(
+            actor=owner, organization=acme, name=str(number), scopes=["READ"], allowed_ips=networks
+        )
+    client, address = sign_in(owner), page_of(acme, "no_ip_list")
+
+    def visit(query=""):
+        response = client.get(address + query)
+        page = response.context["page"]
+        return [key.name for key in page.keys], page, text_of(response)
+
+    names, page, text = visit()
+    assert names == []
+    assert "None among these 2 keys" in text
+    names, page, text = visit(f"?after={page.after}")
+    assert names == ["2"]
+    assert "2 keys were looked at for these" in text
+    names, page, text = visit(f"?after={page.after}")
+    assert names == ["3"]
+    names, last, text = visit(f"?after={page.after}")
+    assert (names, last.after) == (["5"], None)
+    assert "looked at" not in text
+    names, page, text = visit(f"?before={last.before}")
+    assert names == ["3"]
+    names, page, text = visit(f"?before={page.before}")
+    assert names == ["2"]
+    names, page, text = visit(f"?before={page.before}")
+    assert (names, page.before) == ([], None)
 
 
 # Dropping scopes that are not used
