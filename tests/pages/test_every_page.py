@@ -22,6 +22,7 @@ from axe_playwright_python.sync_playwright import Axe
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ACCOUNT_PAGES = [
+    "/accounts/name/",
     "/accounts/email/",
     "/accounts/password/change/",
     "/accounts/2fa/",
@@ -157,6 +158,7 @@ def settings_of(organization) -> list[str]:
                 "members/leave",
                 f"members/{member.pk}/edit",
                 f"members/{member.pk}/remove",
+                f"members/{organization.memberships.get(is_owner=True).pk}/hand-over",
             ),
             *("roles", "roles/new", f"roles/{role.pk}/edit", f"roles/{role.pk}/delete"),
             *("scopes/new", f"scopes/{scope.pk}/edit", f"scopes/{scope.pk}/delete"),

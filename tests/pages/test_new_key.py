@@ -7,6 +7,7 @@ import pytest
 from keys import services
 from keys.models import APIKey
 from keys.networks import parse_address
+from keys.rules import RoleTerms
 from keys.verification import Code
 from tests.pages.conftest import IS_REQUIRED
 
@@ -123,6 +124,18 @@ def test_key_is_rotated_until_quiet_and_widened_once(visit, developer, key, widt
     expect(page.get_by_text("was saved")).to_be_visible()
     key.refresh_from_db()
     assert key.limit == 9
+
+
+def test_the_button_says_at_once_that_it_only_asks(visit, owner, developer, acme):
+    terms = RoleTerms(
+        acme.memberships.get(user=developer).role, approval_scopes=frozenset({"DELETE"})
+    )
+    services.update_policy(actor=owner, organization=acme, roles=[terms])
+    page = visit(NEW, person=developer)
+    page.get_by_role("checkbox", name="DELETE").check()
+    expect(page.get_by_role("button", name="Ask for approval")).to_be_visible()
+    page.get_by_role("checkbox", name="DELETE").uncheck()
+    expect(page.get_by_role("button", name="Issue key")).to_be_visible()
 
 
 @pytest.mark.wide

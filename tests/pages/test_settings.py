@@ -6,6 +6,7 @@ import pytest
 
 from keys import services
 from keys.models import Role
+from keys.verification import Code
 from tests.conftest import PASSWORD
 from tests.pages.conftest import IS_REQUIRED
 
@@ -141,3 +142,26 @@ def test_member_leaves_by_themselves(visit, developer, key):
     page.get_by_role("link", name="Leave…").click()
     dialog.get_by_role("button", name="Leave").click()
     expect(page.get_by_text("You left Acme.")).to_be_visible()
+
+
+def test_keys_of_who_leaves_are_handed_over_and_their_secrets_kept_together(
+    visit, admin, developer, acme, key, read_only_key, tmp_path
+):
+    member = acme.memberships.get(user=developer)
+    page = visit(f"{SETTINGS}members/", person=admin)
+    page.get_by_role("link", name=f"Remove… {developer.email}").click()
+    page.get_by_role("dialog").get_by_role("link", name="Hand over their keys…").click()
+    page.get_by_role("button", name="Hand over and show the new secrets").click()
+    expect(page.get_by_role("heading", name="2 keys handed over")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download all").click()
+    assert download.value.suggested_filename == "acme-secrets.txt"
+    download.value.save_as(tmp_path / "secrets")
+    lines = (tmp_path / "secrets").read_text().splitlines()
+    secrets = [line for line in lines if line and not line.startswith("#")]
+    verdicts = [services.verify_key(secret=each, address=None).code for each in secrets]
+    assert verdicts == [Code.VALID, Code.VALID]
+    page.get_by_role("link", name=f"Remove {developer.email}…").click()
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.get_by_role("heading", name="Members")).to_be_visible()
+    assert not acme.memberships.filter(pk=member.pk).exists()
