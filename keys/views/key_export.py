@@ -1,6 +1,7 @@
 """The list of keys as a table for spreadsheets and scripts."""
 
 import json
+from array import array
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,6 @@ from keys.filters import KeyListFilter
 from keys.models import APIKey
 from keys.models.rates import shortest_first
 from keys.moves.portable import networks_of, record_of, usage_of
-from keys.orderings import take_page
 from keys.views.base import OrganizationRequest, in_organization, visible_keys
 
 CHUNK = 500
@@ -88,14 +88,17 @@ def _answer_lines(name: str, lines: Iterator[str]) -> StreamingHttpResponse:
 
 
 def _all_keys(filters: KeyListFilter) -> Iterator[APIKey]:
-    """Yield the keys of the list by the chunk: however many there are, few are in memory."""
-    place = ""
-    while True:
-        page = take_page(filters.qs, filters.chosen_ordering, after=place, size=CHUNK)
-        yield from page.keys
-        if page.after is None:
-            return
-        place = page.after
+    """Yield the keys of the list by the chunk: however many there are, few are in memory.
+
+    Which they are is found first, in eight bytes each: what changes meanwhile may leave the list
+    or stand elsewhere in it, and none of that shows a key twice or hides another.
+    """
+    ordered = filters.chosen_ordering.sort(filters.qs).values_list("pk", flat=True)
+    numbers = array("q", ordered.iterator(chunk_size=10 * CHUNK))
+    for start in range(0, len(numbers), CHUNK):
+        chunk = numbers[start : start + CHUNK].tolist()
+        found = filters.qs.order_by().in_bulk(chunk)
+        yield from (found[number] for number in chunk if number in found)
 
 
 def _row(key: APIKey, now: datetime) -> list[Any]:
