@@ -63,7 +63,7 @@ def test_problems_are_listed_and_the_rest_comes_in_on_wish(as_admin, acme):
     page = response.content.decode()
     assert "This is no amount." in page
     assert "Write a number such as 25 or 2.50, zero or more." in page
-    assert "Import the 1 without problems" in page
+    assert "Import the one row without problems" in page
     as_admin.post(PAGE, {"sealed": sealed_in(response), "skips_invalid": "true"})
     assert [key.name for key in APIKey.objects.all()] == ["B"]
 
