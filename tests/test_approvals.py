@@ -243,6 +243,14 @@ class TestDeciding:
         with pytest.raises(ValidationError, match="over: Denied"):
             services.issue_approved_key(actor=developer, request=asked)
 
+    def test_what_is_approved_as_it_was_asked_for_is_kept_as_that(self, asked, owner):
+        approved = services.approve_request(actor=owner, request=asked)
+        assert approved.approved_terms == approved.terms
+
+    def test_what_the_second_person_wrote_is_in_the_trail(self, asked, owner):
+        services.approve_request(actor=owner, request=asked, note="Until Friday.")
+        assert AuditEvent.objects.latest("pk").changes == {"note": "Until Friday."}
+
     def test_less_may_be_approved_and_no_more(self, asked, acme, owner, developer):
         sooner = timezone.now() + DAY
         for more in (

@@ -340,6 +340,18 @@ def test_own_address_is_not_locked_out_unawares(owner, acme, url, issue):
     assert (row.network, row.comment) == ("192.0.2.0/24", "Office")
 
 
+def test_a_full_list_takes_no_address_more(acme, issue, monkeypatch):
+    monkeypatch.setattr(bulk, "MAX_ALLOWED_IPS", 2)
+    for count in (1, 2):
+        issue(f"{count} taken", allowed_ips=[f"192.0.2.{number}" for number in range(count)])
+    change = bulk.AllowNetwork("198.51.100.0/24", may_lock_out=True)
+    keys = APIKey.objects.with_details().order_by("pk")
+    assert [change.objection(key) for key in keys] == [
+        "",
+        "A key has at most 2 allowed IPs.",
+    ]
+
+
 def test_server_addresses_count_as_a_way_in(owner, acme, issue):
     key = issue("servers", assign_server_ips=True)
     change = bulk.AllowNetwork("192.0.2.1", address=HERE, server_networks=("127.0.0.1",))
