@@ -32,8 +32,9 @@ def main() -> None:
         clone = ["git", "clone", "--quiet", "--shared", str(ROOT), folder]
         subprocess.run(clone, check=True)  # noqa: S603
         again = [sys.executable, "-m", "tests.mutation", *sys.argv[1:], "--here"]
-        if options.output:
-            again += ["--output", str(options.output.absolute())]
+        for name in ("map", "output"):
+            if file := getattr(options, name):
+                again += [f"--{name}", str(file.absolute())]
         sys.exit(subprocess.run(again, cwd=folder).returncode)  # noqa: S603
 
 
@@ -42,7 +43,7 @@ def _try_out(options: argparse.Namespace) -> None:
     drawn = zip(options.paths, samples, strict=True)
     mutants = [mutant for path, count in drawn for mutant in _draw(options, path, count)]
     with tempfile.TemporaryDirectory(prefix="keyhaven-mutants-") as folder:
-        engine = Engine(mutants, options.workers, Path(folder))
+        engine = Engine(mutants, options.workers, Path(folder), options.map)
         pytest.main([*ARGUMENTS, *options.tests], plugins=[engine])
     report = _report(engine.killers)
     sys.stdout.write(report)
@@ -66,6 +67,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="draws another sample")
     parser.add_argument("--only", nargs="+", metavar="FILE:LINE", help="the mutants of these lines")
     parser.add_argument("--tests", nargs="+", default=[], help="ask these test files; else all")
+    parser.add_argument("--map", type=Path, help="keep here which test runs what, for more runs")
     parser.add_argument("--workers", type=int, default=2, help="so many processes at once")
     parser.add_argument("--output", type=Path, help="also write the report into this file")
     parser.add_argument("--here", action="store_true", help="in this folder, not in a clone")

@@ -40,8 +40,10 @@ Watched = dict[str, tuple[float, dict[str, list[int]]]]
 class Engine:
     """A plugin of pytest that takes the place of its loop over tests."""
 
-    def __init__(self, mutants: list[Mutant], workers: int, folder: Path) -> None:
-        self._mutants, self._workers, self._folder = mutants, workers, folder
+    def __init__(
+        self, mutants: list[Mutant], workers: int, folder: Path, kept: Path | None
+    ) -> None:
+        self._mutants, self._workers, self._folder, self._kept = mutants, workers, folder, kept
         self._paths = {str(Path(mutant.path).absolute()) for mutant in mutants}
         self._failed: set[str] = set()
         self._seconds = 0.0
@@ -93,11 +95,16 @@ class Engine:
         connections.close_all()
         gc.unfreeze()
         # Whatever else is in memory is not asked what it is: it might look for an answer.
+        everything = gc.get_objects()
         self._functions = [
             each
-            for each in gc.get_objects()
+            for each in everything
             if type(each) is FunctionType and each.__code__.co_filename in self._paths
         ]
+        self._caches = [each for each in everything if type(each) is functools._lru_cache_wrapper]
+        del everything
+        # Forks share what nobody touches.
+        gc.freeze()
 
     def _run(self, items: list[pytest.Item], following: pytest.Item | None = None) -> str:
         """Run tests up to the first that fails, and return it; another one may be `following`."""
@@ -110,6 +117,9 @@ class Engine:
         return ""
 
     def _watch_all(self) -> Watched:
+        """Learn of each test what it runs, or read what an earlier run kept of that."""
+        if self._kept and self._kept.exists():
+            return json.loads(self._kept.read_text())
         names = [name for name in self._items if name != self._spare.nodeid]
         slices = {start: names[start : start + _SLICE] for start in range(0, len(names), _SLICE)}
         works = {start: functools.partial(self._watch, some) for start, some in slices.items()}
@@ -118,6 +128,8 @@ class Engine:
             if isinstance(found, str):
                 raise SystemExit("The tests cannot be run without a mutant.")
             watched |= found
+        if self._kept:
+            self._kept.write_text(json.dumps(watched))
         return watched
 
     def _watch(self, names: list[str]) -> Watched:
@@ -132,7 +144,7 @@ class Engine:
             if not self._run([item], following):
                 lines: dict[str, list[int]] = {}
                 for path, line in seen:
-                    lines.setdefault(path, []).append(line)
+                    lines.setdefault(os.path.relpath(path), []).append(line)
                 watched[item.nodeid] = (self._seconds, lines)
         return watched
 
@@ -149,9 +161,8 @@ class Engine:
             new = codes.get((old.co_qualname, old.co_firstlineno))
             if new and old.co_filename == module.co_filename and "<locals>" not in new.co_qualname:
                 function.__code__ = new
-        for each in gc.get_objects():
-            if type(each) is functools._lru_cache_wrapper:
-                each.cache_clear()
+        for cache in self._caches:
+            cache.cache_clear()
 
     def _ask_anew(self, mutant: Mutant, tests: list[str]) -> str:
         """Ask in processes that import the mutant."""
@@ -210,7 +221,7 @@ def _tests_of(mutant: Mutant, watched: Watched) -> list[str]:
 
     Tests named like the file come first, then the quickest.
     """
-    path, name = str(Path(mutant.path).absolute()), f"test_{Path(mutant.path).stem}"
+    path, name = mutant.path, f"test_{Path(mutant.path).stem}"
     tests = [
         test
         for test, (_seconds, lines) in watched.items()
