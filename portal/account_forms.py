@@ -46,7 +46,7 @@ class SignUpForm(_OwnWords, NameForm, account.SignupForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["first_name"].help_text = _("What others may call you; change it any time.")
+        self.fields["first_name"].help_text = _("What others may call you; you can leave it empty.")
         # Who was invited opens an account for that address, which the link has confirmed.
         invitation = invitation_of(context.request)
         if invitation is not None:
