@@ -28,8 +28,15 @@ from tests.mutation.mutants import Mutant
 
 # Browsers, gateways and load start too slowly to be asked once for each mutant.
 _LEFT_OUT = ("tests/pages", "tests/deploy", "tests/faults", "tests/mutation")
-CHOICE = ["-m", "not browser and not wide and not endurance", "-n0", "-p", "no:randomly"]
-ARGUMENTS = [*CHOICE, *(f"--ignore={path}" for path in _LEFT_OUT)]
+_ALONE = ["-n0", "-p", "no:randomly"]
+ARGUMENTS = [
+    *(f"--ignore={path}" for path in _LEFT_OUT),
+    *(*_ALONE, "-m", "not browser and not wide and not endurance"),
+]
+_ANEW = [
+    *(*_ALONE, "-m", "not browser and not endurance", "-xq", "--tb=no"),
+    *("-p", "no:cacheprovider", "-p", "tests.mutation.plant"),
+]
 
 # So many tests are run in one fork to see what they run, and so many are asked first of all.
 _SLICE, _FEW = 100, 40
@@ -77,7 +84,8 @@ class Engine:
             for mutant in self._mutants
             if not self.killers.get(mutant)
         }
-        for mutant, killer in self._in_forks(anew, seconds):
+        longer = {mutant: 300 + 5 * seconds[mutant] for mutant in anew}
+        for mutant, killer in self._in_forks(anew, longer):
             self._note(mutant, killer)
         return True
 
@@ -89,7 +97,9 @@ class Engine:
     def _make_ready(self, session: pytest.Session) -> None:
         """Make what all forks share: the database, a folder, the list of functions."""
         session.config._tmp_path_factory.getbasetemp()
-        self._spare = next(item for item in session.items if "db" in item.fixturenames)
+        self._spare = next(
+            (item for item in session.items if "db" in item.fixturenames), session.items[0]
+        )
         self._session = session
         self._run([self._spare])
         connections.close_all()
@@ -165,21 +175,20 @@ class Engine:
             cache.cache_clear()
 
     def _ask_anew(self, mutant: Mutant, tests: list[str]) -> str:
-        """Ask in processes that import the mutant."""
-        for some in filter(None, (tests[:_FEW], tests[_FEW:])):
-            arguments = self._folder / f"{os.getpid()}.txt"
-            arguments.write_text("\n".join(some))
-            command = [sys.executable, "-m", "pytest", *CHOICE, "-xq", "--tb=no"]
+        """Ask in processes that import the mutant, and with the wide cases of each test."""
+        whole = list(dict.fromkeys(test.partition("[")[0] for test in tests))
+        for some in filter(None, (whole[:_FEW], whole[_FEW:])):
+            names = self._folder / f"{os.getpid()}.txt"
+            names.write_text("\n".join(some))
             asked = subprocess.run(  # noqa: S603
-                [*command, "-p", "no:cacheprovider", "-p", "tests.mutation.plant", f"@{arguments}"],
+                [sys.executable, "-m", "pytest", *_ANEW, f"@{names}"],
                 env=os.environ | {"MUTANT": json.dumps(asdict(mutant))},
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 text=True,
             )
             if asked.returncode:
-                said = asked.stdout.splitlines()
-                failed = [line for line in said if line.startswith(("FAILED ", "ERROR "))]
-                return failed[0].split(" ", 1)[1].split(" - ")[0] if failed else "start"
+                return _failure(asked.stdout)
         return ""
 
     def _in_forks(self, works: dict, seconds: dict) -> Iterator[tuple]:
@@ -214,6 +223,14 @@ class Engine:
             file.with_suffix(".part").rename(file)
         finally:
             os._exit(0)
+
+
+def _failure(said: str) -> str:
+    """Return of what pytest said which test failed, or that it did not come so far."""
+    if "ERROR: not found: " in said:
+        raise RuntimeError(said)
+    failed = [line for line in said.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    return failed[0].split(" ", 1)[1].split(" - ")[0] if failed else "start"
 
 
 def _tests_of(mutant: Mutant, watched: Watched) -> list[str]:
