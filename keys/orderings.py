@@ -177,9 +177,11 @@ def take_rows(
 ) -> list[Row]:
     """Return so many rows that come next after that place (`position` and number), or before it.
 
-    `among` is the list before it was narrowed, where it was. Rows are sorted as numbers alone:
-    databases sort whole rows far slower.
+    `among` is the list before it was narrowed, the same where it was not. Rows are sorted as
+    numbers alone: databases sort whole rows far slower, but where their index sorts them all.
     """
+    if among is rows and ordering.is_of_number:
+        return list(_walk(rows, ordering, place, backwards=backwards)[:count])
     are_many = not ordering.is_of_number and search.has_many(rows if among is None else among)
     few = None
     if are_many and among is not None:
@@ -212,11 +214,16 @@ def _find_edge(
     backwards: bool,
 ) -> APIKey | None:
     """Return the last of so many keys beyond that place, None if there are not more."""
-    walked = ordering.sort(keys, backwards=backwards)
-    if place:
-        walked = walked.filter(ordering.beyond(*place, backwards=backwards))
-    last = list(walked.only("identifier")[most - 1 : most + 1])
+    walked = _walk(keys, ordering, place, backwards=backwards).only("identifier")
+    last = list(walked[most - 1 : most + 1])
     return last[0] if len(last) == 2 else None
+
+
+def _walk(
+    rows: QuerySet[Row], ordering: Ordering, place: tuple[Any, Any] | None, *, backwards: bool
+) -> QuerySet[Row]:
+    walked = ordering.sort(rows, backwards=backwards)
+    return walked.filter(ordering.beyond(*place, backwards=backwards)) if place else walked
 
 
 def _find_place(

@@ -159,9 +159,9 @@ class Keyset(BasePagination):
         ordering = view.ordering
         is_first = "after" not in request.query_params
         place = None if is_first else self._find_place(queryset, request, ordering)
-        found = take_rows(
-            queryset, ordering, place=place, count=self.size + 1, among=view.get_queryset()
-        )
+        narrowing = set(request.query_params) - self.parameters - {"ordering"}
+        among = view.get_queryset() if narrowing else queryset
+        found = take_rows(queryset, ordering, place=place, count=self.size + 1, among=among)
         self.has_more = len(found) > self.size
         self.page = found[: self.size]
         return self.page
