@@ -1,7 +1,7 @@
 """Serializer fields that take JSON at its word: a number is no text, a text no number."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -101,6 +101,8 @@ class UTCDateTime(serializers.DateTimeField):
     default_error_messages = {
         "invalid": _("Use RFC 3339 in UTC with seconds, such as 2030-01-01T00:00:00Z."),
     }
+    # Known here, or REST framework asks Django for the zone of each value.
+    timezone = UTC
     _PATTERN = re.compile(
         r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|\+00:00)", flags=re.ASCII
     )

@@ -132,9 +132,9 @@ class KeySerializer(UsageSerializer):
     disabled = Flag(required=False)
     external = ExternalSerializer(source="*", required=False, write_only=True)
     external_user = serializers.CharField(read_only=True)
-    created_at = serializers.DateTimeField(read_only=True)
-    updated_at = serializers.DateTimeField(read_only=True)
-    last_used_at = serializers.DateTimeField(source="totals.last_used_at", read_only=True)
+    created_at = UTCDateTime(read_only=True)
+    updated_at = UTCDateTime(read_only=True)
+    last_used_at = UTCDateTime(source="totals.last_used_at", read_only=True)
 
     said_once = ("creator_user_id", "expires_at", "external")
 

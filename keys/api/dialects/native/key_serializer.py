@@ -18,7 +18,7 @@ from keys.api.dialects.native.dialect import (
 )
 from keys.api.dialects.native.rate_limits import RateLimitSerializer
 from keys.api.dialects.native.verdicts import PersonSerializer
-from keys.api.fields import Amount, Flag, Text, VisibleRelated
+from keys.api.fields import Amount, Flag, Text, UTCDateTime, VisibleRelated
 from keys.api.representing import Represented
 from keys.models import APIKey, Membership, Role, User, Workspace
 from keys.models.keys import Status
@@ -84,8 +84,8 @@ class AllowedIPSerializer(Body):
     deny = Flag(required=False)
     comment = Text(max_length=200, required=False, allow_blank=True)
     active = Flag(required=False)
-    created_at = serializers.DateTimeField(read_only=True)
-    updated_at = serializers.DateTimeField(read_only=True)
+    created_at = UTCDateTime(read_only=True)
+    updated_at = UTCDateTime(read_only=True)
 
 
 class AllowedIPEntrySerializer(AllowedIPSerializer):
@@ -109,7 +109,7 @@ class UsageSerializer(Represented):
 
 # Making a field takes longer than writing many values with it.
 _AMOUNT = Amount(read_only=True)
-_MOMENT = serializers.DateTimeField()
+_MOMENT = UTCDateTime()
 
 
 class KeySerializer(Body):
@@ -122,7 +122,7 @@ class KeySerializer(Body):
     api_key = serializers.SerializerMethodField(
         help_text="The key itself when it is created or rotated; afterwards its mask."
     )
-    created_at = serializers.DateTimeField(read_only=True)
+    created_at = UTCDateTime(read_only=True)
 
     identifier = serializers.CharField(read_only=True)
     hash = serializers.CharField(read_only=True)
@@ -159,13 +159,11 @@ class KeySerializer(Body):
     rate_limits = RateLimitSerializer(many=True, required=False)
     external_user = Text(max_length=200, required=False, allow_null=True)
     usage = UsageSerializer(source="totals", read_only=True)
-    last_used_at = serializers.DateTimeField(
-        source="totals.last_used_at", read_only=True, allow_null=True
-    )
+    last_used_at = UTCDateTime(source="totals.last_used_at", read_only=True, allow_null=True)
     last_used_from = serializers.CharField(
         source="totals.last_address", read_only=True, allow_null=True
     )
-    updated_at = serializers.DateTimeField(read_only=True)
+    updated_at = UTCDateTime(read_only=True)
 
     def get_api_key(self, key: APIKey) -> str:
         return key.secret if hasattr(key, "secret") else key.label
