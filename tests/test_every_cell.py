@@ -119,6 +119,11 @@ def _workspace(rows) -> str:
     return str(rows[Organization].workspaces.get(is_default=True).pk)
 
 
+def _keys_of_member(rows) -> list[int]:
+    keys = rows[Organization].api_keys.live().filter(owner=rows[Membership].user)
+    return list(keys.values_list("pk", flat=True))
+
+
 def _readonly(rows) -> int:
     return Role.objects.get(organization=None, name="readonly").pk
 
@@ -157,6 +162,8 @@ ACTS_ON_PAGES = [
     page("members", P.ADD_MEMBERSHIP, {"emails": "new@acme.example", "role": _readonly}),
     page("member-edit", P.CHANGE_MEMBERSHIP, {"role": _readonly}),
     page("member-remove", P.DELETE_MEMBERSHIP),
+    page("member-keys", P.ASSIGN_APIKEY,
+         {"to": "organization", "overlap": "0", "keys": _keys_of_member}),
     page("leave", P.LEAVE_ORGANIZATION),
     page("member-transfer", P.OWN_ORGANIZATION),
     page("invitation-resend", P.ADD_MEMBERSHIP),
@@ -197,6 +204,7 @@ OTHER_FORMS = {
     "POST keys:audit": "filters the trail",
     "POST keys:explain": "looks a secret up",
     "POST keys:notifications": "is about oneself",
+    "POST keys:own-name": "is about oneself",
     "POST keys:found": "is for anybody",
     "POST keys:invitation": "asks who followed a link",
     "POST keys:bulk": "asks for each key what its own page does: test_bulk.py",
