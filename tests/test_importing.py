@@ -15,6 +15,7 @@ from keys.admin.reports import peppers
 from keys.models import APIKey, AuditEvent, ImportedFormat, ImportedSecret, KeySecret
 from keys.moves.columns import Format
 from keys.services import ImportOptions
+from keys.services.importing.shapes import Shapes
 from keys.verification import Code
 
 # As each system would have issued them, and what it would have kept.
@@ -335,6 +336,41 @@ def test_what_the_packages_themselves_make_is_taken(acme):
         row = {"token_key": token[:15], "digest": knox.hash_token(token)}
         assert take(acme, Format.KNOX, row).imported == 1
         assert {ask(secret).code, ask(token).code} == {Code.VALID}
+
+
+class TestShapes:
+    """How imported secrets look is stored before the first of them is."""
+
+    SECRET, ROW = ROWS[Format.PLAIN]
+
+    def begun(self):
+        """Return the shapes of an import that goes on to fail."""
+        shapes = Shapes()
+        shapes.settle(foreign.shape_of(self.SECRET))
+        shapes.store()
+        return shapes
+
+    def test_an_import_that_fails_leaves_none(self, acme):
+        self.begun().drop_unused()
+        assert not ImportedFormat.objects.exists()
+
+    @pytest.mark.parametrize("beginning", ["before the other", "while the other is looked through"])
+    def test_an_import_that_fails_takes_none_from_another(self, acme, beginning):
+        failing = [self.begun()] if beginning == "before the other" else []
+        openings = []
+
+        def source():
+            openings.append(None)
+            is_written = len(openings) == 2
+            if is_written:
+                failing[0].drop_unused()
+            elif not failing:
+                failing.append(self.begun())
+            return lines(self.ROW)()
+
+        report = take(acme, Format.PLAIN, source=source)
+        assert (report.imported, report.problems) == (1, [])
+        assert ask(self.SECRET).code is Code.VALID
 
 
 class TestWhoMay:

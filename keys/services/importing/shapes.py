@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
@@ -11,6 +12,9 @@ from keys.models import ImportedFormat
 # Everything that is presented and is no secret of ours is held against all of them.
 MOST_SHAPES = 64
 
+# Scheme, prefix and alphabet.
+Name = tuple[str, str, str]
+
 
 class Shapes:
     """The shapes that the installation knows, and those that an import adds."""
@@ -18,7 +22,11 @@ class Shapes:
     def __init__(self) -> None:
         self._rows = {(row.scheme, row.prefix, row.alphabet): row for row in _stored()}
         self._known = {name: row.shape for name, row in self._rows.items()}
-        self._made: list[int] = []
+        # Those that this import uses, and those of them that nobody else takes away.
+        self._used: set[Name] = set()
+        self._kept: set[Name] = set()
+        # Number of each row that it made -> the date that it gave it.
+        self._made: dict[int, datetime] = {}
 
     def settle(self, shape: Shape) -> Shape:
         """Return the shape under which such secrets are looked for, as it is up to now."""
@@ -29,6 +37,7 @@ class Shapes:
             name = _name(shape)
         known = self._known.get(name)
         self._known[name] = found = known.widened(shape) if known else shape
+        self._used.add(name)
         return found
 
     def row_of(self, shape: Shape) -> ImportedFormat:
@@ -37,35 +46,52 @@ class Shapes:
 
     def store(self) -> None:
         """Let every process look for what was settled; it is there before the first secret is."""
-        changed = {
-            name: shape
-            for name, shape in self._known.items()
-            if name not in self._rows or self._rows[name].shape != shape
-        }
-        if not changed:
+        new = [name for name in self._used if not self._is_stored(name)]
+        if not new:
             return
         with transaction.atomic():
-            for (scheme, prefix, alphabet), shape in changed.items():
-                lengths = {"shortest": shape.shortest, "longest": shape.longest}
-                row, is_new = ImportedFormat.objects.select_for_update(no_key=True).get_or_create(
-                    scheme=scheme, prefix=prefix, alphabet=alphabet, defaults=lengths
-                )
-                if is_new:
-                    self._made.append(row.pk)
-                both = row.shape.widened(shape)
-                if both != row.shape:
-                    row.shortest, row.longest = both.shortest, both.longest
-                    row.save(update_fields=["shortest", "longest"])
-                self._rows[scheme, prefix, alphabet] = row
+            for name in new:
+                row = self._rows[name] = self._store(name, self._known[name])
+                self._known[name] = row.shape
+        self._kept.update(new)
 
     def drop_unused(self) -> None:
-        """Take back what an import stored that then wrote no key."""
-        ImportedFormat.objects.filter(pk__in=self._made, secrets=None).delete()
+        """Take back what an import stored that then wrote no key, and that no other uses."""
+        with transaction.atomic():
+            rows = ImportedFormat.objects.select_for_update().filter(pk__in=self._made)
+            unused = [
+                row.pk
+                for row in rows
+                if row.created_at == self._made[row.pk] and not row.secrets.exists()
+            ]
+            ImportedFormat.objects.filter(pk__in=unused).delete()
+
+    def _is_stored(self, name: Name) -> bool:
+        return name in self._kept and self._rows[name].shape == self._known[name]
+
+    def _store(self, name: Name, shape: Shape) -> ImportedFormat:
+        scheme, prefix, alphabet = name
+        lengths = {"shortest": shape.shortest, "longest": shape.longest}
+        row, is_new = ImportedFormat.objects.select_for_update(no_key=True).get_or_create(
+            scheme=scheme, prefix=prefix, alphabet=alphabet, defaults=lengths
+        )
+        if is_new:
+            self._made[row.pk] = row.created_at
+            return row
+        both = row.shape.widened(shape)
+        is_anothers = name not in self._kept and not row.secrets.exists()
+        if is_anothers:
+            # An import under way made it. Should that fail, the date says that we use it.
+            row.created_at += timedelta(microseconds=1)
+        if is_anothers or both != row.shape:
+            row.shortest, row.longest = both.shortest, both.longest
+            row.save(update_fields=["shortest", "longest", "created_at"])
+        return row
 
 
 def _stored() -> Iterable[ImportedFormat]:
     return ImportedFormat.objects.all()
 
 
-def _name(shape: Shape) -> tuple[str, str, str]:
+def _name(shape: Shape) -> Name:
     return (shape.scheme.value, shape.prefix, shape.alphabet)
