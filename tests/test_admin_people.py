@@ -10,6 +10,8 @@ from keys.models import AuditEvent, User
 from tests.conftest import PASSWORD
 from tests.staff_pages import act, errors, page
 
+IS_TOLD = True
+
 
 class TestAuditEvents:
     def test_staff_read_them(self, as_staff, key):

@@ -21,6 +21,7 @@ from keys.services import chores
 from tests.conftest import make_person
 
 pytestmark = pytest.mark.django_db
+IS_TOLD = True
 
 TABLE = AuditEvent._meta.db_table
 

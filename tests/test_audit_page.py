@@ -24,6 +24,7 @@ from tests.test_audit import story  # noqa: F401 - a fixture: every service that
 from tests.test_doors import undone
 
 pytestmark = pytest.mark.django_db
+IS_TOLD = True
 
 
 def trail(organization, page="audit") -> str:

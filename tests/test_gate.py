@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def memory():
+def memory(own_board):
     """An empty memory that is trusted, as in a worker."""
     snapshots.forget()
     generations.trust_until(2**63)

@@ -119,15 +119,10 @@ class TestStatements:
             assert concern_of(sql) is concern, sql
 
 
+@pytest.mark.usefixtures("own_board")
 @pytest.mark.django_db(transaction=True)
 class TestMarks:
     """However rows are written, whoever remembers them is told."""
-
-    @pytest.fixture(autouse=True)
-    def _board_of_our_own(self, settings, tmp_path, monkeypatch):
-        # On that of all tests, one of another connection may not be finished yet.
-        settings.STATE_DIR = tmp_path / "own"
-        monkeypatch.setattr(generations, "_board", None)
 
     def test_a_service_marks_its_key_alone(self, developer, key):
         def rename():

@@ -14,6 +14,7 @@ from tests.conftest import join
 from tests.key_pages import sign_in, text_of
 
 pytestmark = pytest.mark.django_db
+IS_TOLD = True
 
 HERE = parse_address("127.0.0.1")
 HOUR = timedelta(hours=1)

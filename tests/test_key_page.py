@@ -25,6 +25,7 @@ from tests.key_pages import (
 )
 
 pytestmark = pytest.mark.django_db
+IS_TOLD = True
 
 OFFICE = parse_address("192.0.2.7")
 

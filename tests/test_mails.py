@@ -19,6 +19,8 @@ from keys.rules import RoleTerms
 from keys.services import mails, outbox
 from tests.conftest import join, make_person
 
+IS_TOLD = True
+
 NOW = timezone.now()
 
 
@@ -237,7 +239,7 @@ class TestApproval:
 
 class TestMembers:
     def test_a_new_member_is_told_in_which_role(self, quiet, acme, owner):
-        person = join(acme, make_person("new@acme.example"), "readonly").user
+        person = join(acme, make_person("new@acme.example"), "readonly", is_told=True).user
         assert kinds(person) == [Kind.MEMBER]
         assert Message.objects.get(person=person).data == {
             "organization": "Acme", "slug": "acme", "name": "Acme", "role": "readonly",
@@ -290,7 +292,10 @@ class TestSending:
 
     @pytest.mark.django_db(transaction=True)
     def test_several_workers_send_each_mail_once(self, acme, owner):
-        people = [join(acme, make_person(f"p{n}@acme.example"), "readonly") for n in range(12)]
+        people = [
+            join(acme, make_person(f"p{n}@acme.example"), "readonly", is_told=True)
+            for n in range(12)
+        ]
         Message.objects.exclude(kind=Kind.MEMBER).delete()
 
         def work(_number):

@@ -137,7 +137,7 @@ class TestKeysOfWhoIsGone:
         assert stopped == key
         ask = {"secret": key.secret, "address": parse_address("192.0.2.7")}
         assert services.verify_key(**ask).code is Code.OWNER_GONE
-        join(acme, developer, "developer")
+        join(acme, developer, "developer", is_told=True)
         assert services.verify_key(**ask).code is Code.DISABLED
         services.enable_key(actor=owner, key=key)
         assert services.verify_key(**ask).code is Code.VALID

@@ -21,7 +21,7 @@ HERE = parse_address("203.0.113.9")
 
 
 @pytest.fixture(autouse=True)
-def memory(monkeypatch, settings):
+def memory(own_board):
     """An empty memory that is trusted, as in a worker."""
     snapshots.forget()
     generations.trust_until(2**63)

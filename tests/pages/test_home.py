@@ -16,6 +16,7 @@ if not IS_REQUIRED:
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.django_db(transaction=True)
+IS_TOLD = True
 
 HOME = "/organizations/acme/"
 

@@ -17,6 +17,7 @@ if not IS_REQUIRED:
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.django_db(transaction=True)
+IS_TOLD = True
 
 HERE = parse_address("127.0.0.1")
 SCRIPTS = pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no-scripts"])
