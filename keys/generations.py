@@ -95,6 +95,17 @@ def _find_board() -> None:
         _board = None
 
 
+def settle(**kwargs: Any) -> None:
+    """Finish what this thread's transactions left that were rolled back; between two tasks.
+
+    Each would be finished by the next write as well, but that may be long in coming.
+    """
+    for connection in connections.all(initialized_only=True):
+        marks = _marks.get(connection)
+        if marks is not None and not _is_under_way(connection, marks):
+            marks.end()
+
+
 def note_key(key_id: int) -> None:
     """Say that what this transaction changes in tables of keys concerns this key."""
     _marks_of(_in_transaction()).note(Concern.KEY, f"k:{key_id}")
@@ -255,13 +266,6 @@ def _install(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
         connection.execute_wrappers.append(_watch)
 
 
-def _end_of_request(**kwargs: Any) -> None:
-    for connection in connections.all(initialized_only=True):
-        marks = _marks.get(connection)
-        if marks is not None and not _is_under_way(connection, marks):
-            marks.end()
-
-
 def _forget_after_fork() -> None:
     # Locks of files are shared with the parent; a child has its own.
     global _board, _opening
@@ -274,5 +278,5 @@ def _forget_after_fork() -> None:
 def watch() -> None:
     """Watch every statement on every connection from now on."""
     connection_created.connect(_install, dispatch_uid="generations")
-    request_finished.connect(_end_of_request, dispatch_uid="generations")
+    request_finished.connect(settle, dispatch_uid="generations")
     os.register_at_fork(after_in_child=_forget_after_fork)

@@ -101,6 +101,7 @@ def repeat(work: Callable[[], object], stop: threading.Event, seconds: float) ->
     while True:
         try:
             close_old_connections()
+            generations.settle()
             work()
         except Exception as error:
             logger.exception("%s goes on after: %s", threading.current_thread().name, error)

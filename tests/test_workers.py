@@ -5,10 +5,11 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from keys import workers
+from keys import generations, workers
+from keys.board import is_settled, key_slot
 from keys.hosts import this_host
 from keys.models import Worker
 
@@ -66,6 +67,25 @@ def test_an_error_is_logged_and_the_work_goes_on(db, caplog):
     workers.repeat(work, stop, 0)
     assert not outcomes
     assert "gone for a moment" in caplog.text
+
+
+@pytest.mark.usefixtures("own_board")
+def test_what_failed_work_had_begun_is_over_at_the_next_round(transactional_db, key):
+    """Or nobody would remember what is known of the key until the thread writes again."""
+    stop, found = threading.Event(), []
+
+    def work():
+        found.append(is_settled(generations.board().slots[key_slot(key.pk)]))
+        if len(found) == 2:
+            stop.set()
+            return
+        with transaction.atomic():
+            generations.note_key(key.pk)
+            key.save()
+            raise DatabaseError("gone for a moment")
+
+    workers.repeat(work, stop, 0)
+    assert found == [True, True]
 
 
 def test_hosts_are_told_apart_by_where_their_state_lies(tmp_path):
