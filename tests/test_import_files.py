@@ -205,6 +205,20 @@ class TestReport:
             "limit", "role", "owner", "workspace", "limit_reset", "expires_at", "allowed_ips",
         ]  # fmt: skip
 
+    def test_a_key_that_ends_as_it_begins_is_refused_by_its_end(self, acme):
+        moment = "2031-01-01T00:00:00Z"
+        report = take(acme, "plain", plain(0, not_before=moment, expires_at=moment), is_trial=True)
+        assert [problem.field for problem in report.problems] == ["expires_at"]
+
+    def test_the_trail_says_what_became_of_a_file(self, acme):
+        take(acme, "plain", plain(0))
+        report = take(acme, "plain", plain(0), plain(1), plain(2, role="emperor"),
+                      skips_invalid=True)  # fmt: skip
+        assert AuditEvent.objects.filter(action="apikey.import_finished").latest("pk").changes == {
+            "format": "plain", "rows": 3, "imported": 1, "present": 1, "refused": 1,
+            "file_sha256": report.sha256,
+        }  # fmt: skip
+
     def test_of_one_row_ten_problems_are_listed_and_the_others_counted(self):
         report = ImportReport()
         report.refuse(*(Problem(1, str(number), "Wrong.", "") for number in range(12)))
