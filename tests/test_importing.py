@@ -272,7 +272,8 @@ class TestLooking:
 
     def test_of_two_organizations_that_know_one_secret_the_first_has_it(self, acme, other):
         """By digests of different kinds nobody can tell that they are the same."""
-        take(acme, Format.UNKEY, {"hash": sha256(KNOX_SECRET).hex(), "name": "First"})
+        row = {"hash": sha256(KNOX_SECRET).hex(), "start": KNOX_SECRET[:4], "name": "First"}
+        take(acme, Format.UNKEY, row)
         take(other, Format.KNOX, ROWS[Format.KNOX][1])
         for _use in range(3):
             verdict = ask(KNOX_SECRET)
@@ -336,6 +337,39 @@ def test_what_the_packages_themselves_make_is_taken(acme):
         row = {"token_key": token[:15], "digest": knox.hash_token(token)}
         assert take(acme, Format.KNOX, row).imported == 1
         assert {ask(secret).code, ask(token).code} == {Code.VALID}
+
+
+class TestBeginnings:
+    """By its digest nobody can tell whether a key begins as only keys of this portal do."""
+
+    SECRET = "kh_AbCdEfGhIjKlMnOpQrStUv"
+
+    @pytest.mark.parametrize(
+        ("file_format", "row", "column"),
+        [
+            (Format.UNKEY, {"hash": sha256(SECRET).hex()}, "start"),
+            (Format.BETTER_AUTH, {"key": sha256(SECRET).hex(), "start": None}, "prefix"),
+            (Format.KNOX, {"digest": sha512(SECRET), "token_key": ""}, "token_key"),
+        ],
+    )
+    def test_a_key_that_might_never_be_let_in_is_refused(self, acme, file_format, row, column):
+        report = take(acme, file_format, {**row, "name": "A"})
+        [problem] = report.problems
+        assert (report.imported, problem.field) == (0, "start")
+        assert "how this key begins" in problem.problem
+        assert column in problem.fix
+
+    def test_so_is_one_that_begins_so(self, acme):
+        row = {"key": sha256(self.SECRET).hex(), "prefix": "kh_", "start": None}
+        [problem] = take(acme, Format.BETTER_AUTH, row).problems
+        assert "begins as keys of this portal" in problem.problem
+
+    @pytest.mark.parametrize("prefix", ["shop_", ""])
+    def test_the_prefix_says_enough(self, acme, prefix):
+        secret = f"{prefix}AbCdEfGhIjKlMnOpQrStUv"
+        row = {"key": sha256(secret).hex(), "prefix": prefix, "start": None}
+        assert take(acme, Format.BETTER_AUTH, row).imported == 1
+        assert ask(secret).code is Code.VALID
 
 
 class TestShapes:

@@ -87,6 +87,7 @@ _THEIRS: dict[Format, dict[str, str]] = {
     },
     Format.BETTER_AUTH: {
         "key": "digest",
+        "prefix": "prefix",
         "user_id": "external_user",
         "reference_id": "external_user",
         "remaining": "limit_remaining",

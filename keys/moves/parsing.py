@@ -21,6 +21,9 @@ MIN_SECRET_LENGTH = 16
 _SHOWN = 6
 _LONGEST_LABEL = 40
 
+# That it is empty says something, too: such a secret has none.
+_PREFIX = "prefix"
+
 # What is known of secrets where only their digests are: alphabet, shortest, longest.
 _SHAPES = {
     Format.DRF_API_KEY: (Scheme.SHA512, "dotted", 18, 151),
@@ -37,7 +40,7 @@ def parse(row: int, record: Mapping[str, Any], columns: Columns, file_format: Fo
     is_ours = file_format is Format.NATIVE
     for column, value in record.items():
         name = columns.of(column or "")
-        if name == NOTHING or values.is_nothing(value):
+        if name == NOTHING or (values.is_nothing(value) and name != _PREFIX):
             continue
         if is_ours and isinstance(value, str):
             value = unguard(value)
@@ -164,7 +167,6 @@ def _read_refill(candidate: Candidate, value: Any) -> None:
 
 
 def _read_secret(said: Mapping[str, Any], file_format: Format) -> GivenSecret:
-    start = values.text("start", said.get("start", "")).strip()
     if "secret" in said:
         return _given_as_such(values.text("secret", said["secret"]).strip())
     if "digest" not in said or file_format not in _SHAPES:
@@ -177,6 +179,7 @@ def _read_secret(said: Mapping[str, Any], file_format: Format) -> GivenSecret:
     if isinstance(digest, dict):  # as Unkey takes it: {"value": …, "variant": …}
         digest = digest.get("value", "")
     scheme, alphabet, shortest, longest = _SHAPES[file_format]
+    start = _read_start(said, file_format)
     found = _parse_digest(scheme, values.text("digest", digest).strip(), start, said)
     if scheme is Scheme.NETBOX:
         start = f"nbt_{start.removeprefix('nbt_')}"
@@ -190,6 +193,17 @@ def _read_secret(said: Mapping[str, Any], file_format: Format) -> GivenSecret:
         shape=Shape(scheme, prefix, alphabet, max(shortest, len(prefix) + 1), longest),
         digest=found,
     )
+
+
+def _read_start(said: Mapping[str, Any], file_format: Format) -> str:
+    """Return how a secret begins, as far as that is said."""
+    start = values.text("start", said.get("start") or said.get(_PREFIX) or "").strip()
+    if not start and file_format in _NEEDS_START and _PREFIX not in said:
+        # People choose there how keys begin. What begins as only keys of this portal do is
+        # looked for nowhere else, and what has a prefix that we do not know looks otherwise.
+        problem = _("The file does not say how this key begins.")
+        raise TroubleError("start", problem, _NEEDS_START[file_format]())
+    return start
 
 
 def _given_as_such(secret: str) -> GivenSecret:
@@ -261,4 +275,9 @@ _NEEDS_DIGEST: dict[Format, Callable[[], str]] = {
     Format.UNKEY: lambda: _("Export the column “hash”."),
     Format.BETTER_AUTH: lambda: _("Export the column “key”, which holds the digest."),
     Format.PLAIN: lambda: _("Add a column “secret”."),
+}
+_NEEDS_START: dict[Format, Callable[[], str]] = {
+    Format.KNOX: lambda: _("Export the column “token_key” too."),
+    Format.UNKEY: lambda: _("Export the column “start” too."),
+    Format.BETTER_AUTH: lambda: _("Export the columns “start” and “prefix” too."),
 }
