@@ -158,7 +158,7 @@ def test_everything_is_reached_by_keyboard(visit, owner, key):
     page.get_by_role("button", name="Account menu").press("Enter")
     expect(page.get_by_role("link", name="Sessions")).to_be_visible()
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Email addresses")).to_be_focused()
+    expect(page.get_by_role("link", name="Your name")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.get_by_role("link", name="Sessions")).to_be_hidden()
     page.keyboard.press("n")
