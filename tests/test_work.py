@@ -18,6 +18,8 @@ from keys.services.chores import Chore
 from tests import logged
 from tests.servers import ROOT, portal_settings
 
+IS_TOLD = True
+
 
 @pytest.fixture(autouse=True)
 def _nothing_done_here(monkeypatch):
