@@ -175,6 +175,8 @@ def sparkline_paths(slots: Sequence[Slot]) -> tuple[str, str]:
     top = max((slot.total for slot in slots), default=0) or 1
     accepted, refused = [], []
     for index, slot in enumerate(slots):
+        if not slot.outcomes:
+            continue
         low = 100 - _height(slot.accepted, top, least=4)
         high = low - _height(slot.refused, top, least=4)
         if slot.accepted:
