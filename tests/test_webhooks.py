@@ -178,6 +178,25 @@ class TestPatience:
         webhook.refresh_from_db()
         assert not webhook.enabled
 
+    @pytest.mark.parametrize(("status", "state"), [(300, State.WAITING), (299, State.DELIVERED)])
+    def test_who_only_points_elsewhere_has_not_taken_it(self, acme, admin, status, state):
+        with receiver(say(status)) as running:
+            webhook, _secret = services.create_webhook(
+                actor=admin, organization=acme, url=url_of(running)
+            )
+            services.test_webhook(actor=admin, webhook=webhook)
+            webhook_sending.send_due()
+        assert webhook.deliveries.get().state == state
+
+    def test_of_who_does_not_answer_no_words_are_kept(self, hook, server, admin):
+        services.test_webhook(actor=admin, webhook=hook)
+        server.shutdown()
+        server.server_close()
+        webhook_sending.send_due()
+        delivery = hook.deliveries.get()
+        assert (delivery.status, delivery.response) == (None, "")
+        assert delivery.error
+
     def test_one_that_does_not_answer_is_left_alone_for_a_while(self, hook, server, admin):
         for _ in range(5):
             services.test_webhook(actor=admin, webhook=hook)
