@@ -214,6 +214,8 @@ class Engine:
         os.setsid()
         signal.alarm(seconds)
         for settings in connections.settings.values():
+            if not Path(settings["NAME"]).exists():
+                continue
             own = self._folder / f"{os.getpid()}.sqlite3"
             shutil.copy(settings["NAME"], own)
             settings["NAME"] = str(own)
@@ -234,17 +236,16 @@ def _failure(said: str) -> str:
 
 
 def _tests_of(mutant: Mutant, watched: Watched) -> list[str]:
-    """Return the tests that run the statement, for what is run at import those of its file.
+    """Return the tests that run the statement; where none does or it is run at import, its file.
 
     Tests named like the file come first, then the quickest.
     """
-    path, name = mutant.path, f"test_{Path(mutant.path).stem}"
-    tests = [
-        test
-        for test, (_seconds, lines) in watched.items()
-        if path in lines and (not mutant.statement or mutant.statement in lines[path])
-    ]
-    return sorted(tests, key=lambda test: (name not in test, watched[test][0]))
+    name = f"test_{Path(mutant.path).stem}"
+    of_file = {
+        test: seen[mutant.path] for test, (_s, seen) in watched.items() if mutant.path in seen
+    }
+    tests = [test for test, lines in of_file.items() if mutant.statement in lines]
+    return sorted(tests or of_file, key=lambda test: (name not in test, watched[test][0]))
 
 
 def _watching(path: str) -> CodeType:
