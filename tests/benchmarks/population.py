@@ -97,7 +97,7 @@ def _multiply(organization: Organization, keys: list[int], copies: int, *, busy:
             "identifier": numbered("identifier", 16, 8),
             "hash": numbered("hash", 56, 8),
             # Numbered all over, as the keys of people are: who looks for one finds it anywhere.
-            "name": f"'Service ' || (id + n) * 7919 % {len(keys) * copies}",
+            "name": f"'Service ' || ((id + n) * 7919 % {len(keys) * copies})",
             "slug": "slug || '-' || n",
         },
         f"id {written}",
