@@ -97,9 +97,10 @@ class TestAdding:
         client.force_login(admin)
         reply = client.post(page("server-addresses"), {"addresses": "192.0.2.2"})
         assert "An organization has at most 1000 server addresses." in reply.text
-        with pytest.raises(ValidationError, match="at most 1000"):
+        with pytest.raises(ValidationError, match="at most 1000") as refusal:
             services.add_server_address(actor=admin, organization=acme, network="192.0.2.2")
         assert acme.server_addresses.count() == 1000
+        assert set(refusal.value.message_dict) == {"network"}
 
     def test_ones_own_address_is_offered(self, client, admin, acme):
         client.force_login(admin)

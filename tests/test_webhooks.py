@@ -260,6 +260,15 @@ class TestPatience:
         assert len(server.seen) == 1
         assert not WebhookDelivery.objects.exists()
 
+    def test_what_is_saved_as_it_was_is_no_event_and_forgives_nothing(self, hook, admin):
+        hook.failing_since = timezone.now()
+        hook.save()
+        events = AuditEvent.objects.count()
+        services.update_webhook(actor=admin, webhook=hook, description=hook.description)
+        hook.refresh_from_db()
+        assert hook.failing_since
+        assert AuditEvent.objects.count() == events
+
     def test_enabled_again_it_gets_what_waited(self, hook, server, admin, acme, developer):
         services.test_webhook(actor=admin, webhook=hook)
         services.update_webhook(actor=admin, webhook=hook, enabled=False)
