@@ -98,6 +98,17 @@ def test_rules_for_keys_of_the_organization_hold(acme, admin, owner, key):
     assert code(key.secret) is Code.VALID
 
 
+def test_nobody_takes_alone_what_lives_longer_than_they_may_give_alone(acme, admin, owner, key):
+    role = acme.memberships.get(user=admin).role
+    services.update_policy(
+        actor=owner, organization=acme, roles=[RoleTerms(role, approval_days=30)]
+    )
+    for new_owner in (admin, None):
+        with pytest.raises(ValidationError, match="30 days"):
+            services.hand_over_key(actor=admin, key=key, owner=new_owner)
+    assert code(key.secret) is Code.VALID
+
+
 @pytest.mark.parametrize("whose", ["organization", "own"])
 def test_what_is_so_already_is_said(acme, admin, manage_key, whose):
     key, owner = manage_key, None
