@@ -17,7 +17,7 @@ from keys.models import APIKey, KeySecret, KeyUsage, Organization, Role, User
 from keys.models.keys import is_spent
 
 # So many are looked up by their numbers.
-_MOST = 10_000
+_MOST = 4_000
 # Of so many that are found by their end, the first are sorted out sooner than met on the way.
 _MOST_ENDS = 30_000
 # So many are sorted at once.
