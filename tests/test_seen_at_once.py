@@ -21,8 +21,8 @@ CHANGES_NO_VERDICT = {
     "deny_request", "exchange_request_token", "explain_secret", "find_invitation",
     "find_invitation_for", "find_secret", "hand_in_secret", "has_address", "import_keys",
     "invite", "issue_approved_key", "issue_key", "look_at_rates", "note_account_event",
-    "note_audit_export", "note_export", "note_grant", "note_password_change", "note_read",
-    "plan_change", "plan_policy", "rates_of", "reason_against_invitation",
+    "name_oneself", "note_audit_export", "note_export", "note_grant", "note_password_change",
+    "note_read", "note_report_export", "plan_change", "plan_policy", "rates_of", "reason_against_invitation",
     "reason_to_keep_owner", "reason_to_keep_role", "reason_to_keep_scope",
     "reason_to_keep_workspace", "refresh_session", "replay_delivery", "request_change",
     "request_key", "request_role", "resend_invitation", "reveal_shared_secret",
@@ -137,8 +137,11 @@ def test_the_next_answer_knows_what_a_service_changed(memory, acme, owner, admin
     see("rotate_key", {**of_key, "actor": developer, "overlap": timedelta(hours=1)}, 204)
     old = key.secrets.earliest("pk")
     see("retire_secret", {"actor": developer, "secret": old}, 401)
+    elsewhere = {"actor": owner, "owner": None}
     theirs = services.issue_key(actor=developer, organization=acme, name="Theirs")
-    see("hand_over_key", {"actor": owner, "key": theirs, "owner": None}, 401, theirs)
+    see("hand_over_key", {**elsewhere, "key": theirs}, 401, theirs)
+    theirs = services.issue_key(actor=developer, organization=acme, name="Theirs, too")
+    see("hand_over_keys", {**elsewhere, "keys": [theirs]}, 401, theirs)
     see("revoke_key", {"actor": owner, "key": till}, 401, till)
     spare = services.issue_key(**own, name="Spare", owner=None)
     see("revoke_key_everywhere", {"actor": owner, "key": spare}, 401, spare)
