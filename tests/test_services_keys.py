@@ -125,6 +125,21 @@ class TestIssuing:
         assert len(slugs) == 3
         assert max(map(len, slugs)) <= 63
 
+    def test_none_ends_before_it_begins(self, acme, owner):
+        soon = timezone.now() + timedelta(days=1)
+        with pytest.raises(ValidationError) as refused:
+            services.issue_key(
+                actor=owner,
+                organization=acme,
+                name="Backend",
+                not_before=soon,
+                expires_at=soon - timedelta(hours=1),
+            )
+        assert refused.value.message_dict == {
+            "expires_at": ["The key would expire before it becomes valid."]
+        }
+        assert not APIKey.objects.exists()
+
 
 class TestGrant:
     """A key follows a role or lists scopes."""
