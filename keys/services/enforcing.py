@@ -104,7 +104,8 @@ def refuse_seeing(actor: Actor, key: APIKey) -> None:
     """Raise ValidationError when the actor may not have alone what a secret of this key gives.
 
     Whoever sees it gets all that the key lists. It is none that they did not have where they
-    are the key itself, or the person whom it acts for.
+    are the key itself, or the person whom it acts for. How long the key lives is not asked
+    again: that was agreed on for the key, whoever holds it, and a new secret does not change it.
     """
     person = person_behind(actor)
     if actor == key or (person is not None and person.pk == key.owner_id):
