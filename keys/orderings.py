@@ -124,6 +124,8 @@ class Page:
     after: str | None
     # Whether it ends before it is full, since enough keys were looked at for it.
     is_cut_short: bool = False
+    # Whether it holds none since it begins at a place: there may be keys on this side of that.
+    is_beyond_all: bool = False
 
 
 _IDENTIFIER = re.compile(r"[a-z0-9]{24}")
@@ -160,10 +162,13 @@ def take_page(
     back = found[0].identifier if found and place else None
     on = found[-1] if has_more else edge
     forth = on.identifier if on else None
-    is_cut_short = edge is not None and not has_more
+    of_whole = {
+        "is_cut_short": edge is not None and not has_more,
+        "is_beyond_all": place is not None and not found,
+    }
     if backwards:
-        return Page(found[::-1], before=forth, after=back, is_cut_short=is_cut_short)
-    return Page(found, before=back, after=forth, is_cut_short=is_cut_short)
+        return Page(found[::-1], before=forth, after=back, **of_whole)
+    return Page(found, before=back, after=forth, **of_whole)
 
 
 def take_rows(

@@ -245,6 +245,33 @@ def test_a_page_looks_at_some_keys_and_leads_to_the_next(owner, acme, tidy, monk
     assert names == ["2"]
     names, page, text = visit(f"?before={page.before}")
     assert (names, page.before) == ([], None)
+    assert "None further on" in text
+    assert "nothing left to do" not in text
+
+
+def test_beyond_the_last_key_that_fails_a_page_leads_back_to_it(owner, acme, tidy, monkeypatch):
+    """All is clear where all was looked at, and not where some of it was."""
+    monkeypatch.setattr(hygiene, "MOST_LOOKED_THROUGH", 2)
+    key = services.issue_key(actor=owner, organization=acme, name="Open", scopes=["READ"])
+    client, address = sign_in(owner), page_of(acme, "no_ip_list")
+    services.issue_key(
+        actor=owner, organization=acme, name="Tidy too", scopes=["READ"], allowed_ips=["192.0.2.1"]
+    )
+    first = client.get(address).context["page"]
+    assert [each.name for each in first.keys] == ["Open"]
+    response = client.get(f"{address}?after={first.after}")
+    assert response.context["page"].keys == []
+    assert "None further on" in text_of(response)
+    assert f'href="{address}"' in text_of(response)
+    assert "nothing left to do" not in text_of(response)
+    services.update_key(actor=owner, key=key, allowed_ips=["192.0.2.2"])
+    seen = client.get(address).context["page"]
+    assert "nothing left to do" not in text_of(client.get(f"{address}?after={seen.after}"))
+
+
+def test_where_all_was_looked_at_all_is_clear(owner, acme, tidy):
+    page = sign_in(owner).get(page_of(acme, "no_ip_list"))
+    assert "nothing left to do" in text_of(page)
 
 
 # Dropping scopes that are not used

@@ -48,6 +48,17 @@ def test_list_names_what_is_wrong_with_a_filter(owner, acme, key):
     assert "Backend" in text_of(response)
 
 
+def test_page_that_emptied_beyond_its_place_leads_back_to_the_start(owner, acme):
+    """Who revoked the last page's keys is not told that no key is left."""
+    older, newer = [issue(owner, acme, name=name) for name in ("Older", "Newer")]
+    services.revoke_key(actor=owner, key=older)
+    page = sign_in(owner).get(listing(acme), {"ordering": "name", "before": newer.identifier})
+    assert names_on(page) == []
+    assert "None further on" in text_of(page)
+    assert f'href="{listing(acme)}?ordering=name"' in text_of(page)
+    assert "No live keys" not in text_of(page)
+
+
 def test_list_pages_forth_and_back_without_counting(owner, acme):
     keys = make_many(acme, owner, 60)
     client = sign_in(owner)

@@ -18,7 +18,7 @@ from keys import policy, series, snapshots
 from keys.filters import KeyListFilter
 from keys.forms.search import SearchForm
 from keys.models.keys import APIKeyQuerySet, Status
-from keys.orderings import DEFAULT_ORDERING, take_page
+from keys.orderings import DEFAULT_ORDERING, Page, take_page
 from keys.roles import Permission
 from keys.views.base import (
     OrganizationRequest,
@@ -58,7 +58,7 @@ def key_list(request: OrganizationRequest) -> HttpResponse:
         "shows_owners": any(key.owner_id != request.user.pk for key in page.keys),
         "may_change_some": any(key.may_change_apikey for key in live),
         "may_revoke_some": any(key.may_delete_apikey for key in live),
-        "emptiness": None if page.keys else _explain_emptiness(request, filters),
+        "emptiness": None if page.keys else _explain_emptiness(request, filters, page),
         "among_revoked": _among_revoked(request),
         "base_url": request.build_absolute_uri("/").rstrip("/"),
     }
@@ -146,8 +146,11 @@ def _chips(filters: KeyListFilter, request: HttpRequest) -> list[dict[str, str]]
     return chips
 
 
-def _explain_emptiness(request: OrganizationRequest, filters: KeyListFilter) -> str:
-    """Say why the list is empty: "unmatched", "revoked" (all are), or "none" there are."""
+def _explain_emptiness(request: OrganizationRequest, filters: KeyListFilter, page: Page) -> str:
+    """Say why a page is empty: it is "beyond" the rest, or the list is: "unmatched", "revoked"
+    (all are), or "none" there are."""
+    if page.is_beyond_all:
+        return "beyond"
     if filters.is_narrowed:
         return "unmatched"
     return "revoked" if visible_keys(request).exists() else "none"
