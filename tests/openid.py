@@ -38,6 +38,8 @@ class Provider:
         self.issuer = issuer
         self.claims: dict[str, Any] = {}
         self.lies: dict[str, Any] = {}
+        # How often anybody, a portal included, asked for anything.
+        self.requests = 0
         # The queries with which people came, and by code what is to be answered.
         self.asked: list[dict[str, str]] = []
         self._by_code: dict[str, dict[str, str]] = {}
@@ -132,6 +134,7 @@ def provider() -> Iterator[Provider]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            served.requests += 1
             path = urlsplit(self.path)
             match path.path:
                 case "/.well-known/openid-configuration":
@@ -148,6 +151,7 @@ def provider() -> Iterator[Provider]:
                     self._say({}, 404)
 
         def do_POST(self) -> None:
+            served.requests += 1
             length = int(self.headers["Content-Length"])
             form = dict(parse_qsl(self.rfile.read(length).decode()))
             tokens = served.lies.get("tokens", served.tokens(form))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import jwt
 from allauth.socialaccount.adapter import get_adapter
 from allauth.socialaccount.internal import jwtkit
 from allauth.socialaccount.models import SocialToken
@@ -29,8 +30,13 @@ SECONDS_OFF = 60
 # What reading an answer of any other form raises: too deep or too large ones, too.
 _MALFORMED = (
     *(LookupError, TypeError, ValueError, AttributeError),
-    *(ArithmeticError, RecursionError, NotImplementedError),
+    *(ArithmeticError, RecursionError, NotImplementedError, jwt.PyJWTError),
 )
+# What is checked of a token before the provider is asked for what it signs with.
+_UNPROVED: Any = {
+    "verify_signature": False,
+    **{f"verify_{name}": True for name in ("iss", "aud", "exp", "iat", "sub", "jti")},
+}
 
 
 def nonce_for(code_verifier: str) -> str:
@@ -108,17 +114,18 @@ class ProviderClient(OpenIDConnectOAuth2Adapter):
             return self.get_provider().sociallogin_from_response(request, claims)
 
     def read_logout(self, token: str) -> dict[str, Any]:
-        """Return the claims of a token by which the provider ends sessions, each token once."""
+        """Return the claims of a token by which the provider ends sessions.
+
+        One that comes again is as good as it was: what came of it the first time may have failed.
+        """
         with _understood():
-            claims = self._verified(token, settings.OIDC_CLIENT_ID)
-            if not {"iat", "exp", "jti"} <= claims.keys() or "nonce" in claims:
-                raise AnswerError("The token is none to end sessions by.")
-            if not isinstance(claims["events"][_LOGOUT], dict) or not _moment(claims["iat"]):
-                raise AnswerError("The token does not say that sessions end, or when it was made.")
-            named = [claims[name] for name in ("sub", "sid") if name in claims]
-            if not named or not all(isinstance(each, str) and each for each in named):
-                raise AnswerError("The token does not say whose sessions end.")
-        return claims
+            # Anybody may post here, and is not to make us ask the provider by nonsense.
+            if "kid" not in jwt.get_unverified_header(token):
+                raise AnswerError("The token does not say by which key it was signed.")
+            _refuse_other_than_logout(_decoded(token, options=_UNPROVED))
+            keys = self.openid_config["jwks_uri"]
+            algorithm, key = jwtkit.fetch_key(token, keys, jwtkit.lookup_kid_jwk)
+            return _decoded(token, key=key, algorithms=[algorithm])
 
     def _verified(self, token: str, client_id: str) -> dict[str, Any]:
         """Return what a token says that the provider signed for this portal, not long ago."""
@@ -154,6 +161,23 @@ class ProviderClient(OpenIDConnectOAuth2Adapter):
         if about["sub"] != subject:
             raise AnswerError("The provider tells about somebody else.")
         return {name: about.get(name) for name in ("email", "email_verified")}
+
+
+def _decoded(token: str, **how: Any) -> dict[str, Any]:
+    """Return what a token of the provider for this portal says; raise PyJWTError for others."""
+    about = {"issuer": settings.OIDC_ISSUER, "audience": settings.OIDC_CLIENT_ID}
+    return jwt.decode(token, **about, **how)
+
+
+def _refuse_other_than_logout(claims: dict[str, Any]) -> None:
+    """Raise AnswerError for claims that do not say whose sessions end, or that are for more."""
+    if not {"iat", "exp", "jti"} <= claims.keys() or "nonce" in claims:
+        raise AnswerError("The token is none to end sessions by.")
+    if not isinstance(claims["events"][_LOGOUT], dict) or not _moment(claims["iat"]):
+        raise AnswerError("The token does not say that sessions end, or when it was made.")
+    named = [claims[name] for name in ("sub", "sid") if name in claims]
+    if not named or not all(isinstance(each, str) and each for each in named):
+        raise AnswerError("The token does not say whose sessions end.")
 
 
 @contextmanager
