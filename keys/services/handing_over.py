@@ -53,6 +53,7 @@ def hand_over_keys(
         raise ValidationError({"keys": problem})
     done = HandedOver()
     with transaction.atomic():
+        _hold(wanted)
         for key in wanted:
             try:
                 given = hand_over_key(actor=actor, key=key, owner=owner, overlap=overlap)
@@ -87,6 +88,14 @@ def hand_over_key(
             open_key.owner = owner
             save(open_key, update_fields=["owner", "updated_at"])
         return rotate_key(actor=actor, key=open_key, overlap=overlap)
+
+
+def _hold(keys: Iterable[APIKey]) -> None:
+    """Lock these keys until the transaction ends."""
+    rows = APIKey.objects.filter(pk__in=[key.pk for key in keys])
+    # All before the first is recorded, which holds the audit trail; in one order, so that two
+    # who hand over never wait for each other.
+    list(rows.order_by("pk").select_for_update(no_key=True).values_list("pk"))
 
 
 @contextmanager
