@@ -1,6 +1,7 @@
 """How secrets look, and what their checksum, label and digest are worth."""
 
 import hashlib
+import itertools
 import math
 import re
 
@@ -35,6 +36,20 @@ def test_a_secret_carries_at_least_192_random_bits(dialect, shape, bits):
     secret_format = secrets.FORMATS[dialect]
     drawn = secret_format.random_length * math.log2(len(secret_format.alphabet))
     assert int(drawn) == bits >= 192
+
+
+def test_no_formats_prefix_begins_anothers():
+    """The first format whose prefix a text has decides about it."""
+    for first, second in itertools.permutations(secrets.FORMATS.values(), 2):
+        assert not second.prefix.startswith(first.prefix)
+
+
+@dialects
+def test_a_checksum_has_an_even_number_of_characters_that_hold_all_of_it(dialect):
+    """They are written and compared two at a time."""
+    secret_format = secrets.FORMATS[dialect]
+    assert secret_format.checksum_length % 2 == 0
+    assert len(secret_format.alphabet) ** secret_format.checksum_length >= 2**32
 
 
 @dialects
