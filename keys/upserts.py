@@ -158,7 +158,8 @@ def _reading(model: type[models.Model]) -> tuple[list[str], Callable[[Any], tupl
     def prepared(row: Any) -> tuple:
         values = list(values_of(row))
         for index, field in kept_otherwise:
-            if values[index]:
+            # A zero, too: that of an amount may have places.
+            if values[index] is not None:
                 values[index] = field.get_db_prep_save(values[index], connection)
         return tuple(values)
 

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys import services
-from keys.models import APIKey, AuditEvent, Role
+from keys.models import APIKey, AuditEvent, KeyUsage, Role
 from keys.moves.candidates import Problem
 from keys.moves.columns import ColumnError, Columns, Format
 from keys.moves.parsing import parse
@@ -301,6 +302,17 @@ class TestAllOrNothing:
         report = take(acme, "plain", plain(0), good, skips_invalid=True)
         assert (report.imported, report.refused) == (1, 1)
         assert APIKey.objects.get().name == "Key 1"
+
+
+def test_amounts_may_end_in_zeros(acme):
+    """What was spent is then a zero of as many places, which is to be stored as one."""
+    said = [("10.00", "10.00"), ("10.5", "10.50"), ("0.00", "0.00"), ("0e3", None), ("9.0", "8.50")]
+    rows = (plain(at, limit=limit, limit_remaining=left) for at, (limit, left) in enumerate(said))
+    report = take(acme, "plain", *rows)
+    assert (report.imported, report.problems) == (5, [])
+    stored = KeyUsage.objects.order_by("pk").values_list("limit", "period_cost")
+    assert list(stored) == [(10, 0), (Decimal("10.5"), 0), (0, 0), (0, 0), (9, Decimal("0.5"))]
+    assert [row.limit for row in APIKey.objects.order_by("pk")] == [limit for limit, _ in stored]
 
 
 @given(st.lists(st.integers(0, 2**64 - 1) | st.sampled_from([0, 2**52, 2**64 - 1])))
