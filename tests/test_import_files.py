@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys import services
-from keys.models import APIKey, AuditEvent, KeyUsage, Role
+from keys.models import APIKey, AuditEvent, ImportedFormat, KeyUsage, Role
 from keys.moves.candidates import Problem
 from keys.moves.columns import ColumnError, Columns, Format
 from keys.moves.parsing import parse
@@ -282,6 +282,17 @@ class TestAllOrNothing:
         with pytest.raises(RuntimeError):
             take(acme, "plain", plain(0))
         assert not APIKey.objects.exists()
+
+    @pytest.mark.parametrize("skips_invalid", [False, True])
+    def test_what_fails_unforeseen_leaves_nothing_either(self, acme, monkeypatch, skips_invalid):
+        def crash(**kwargs):
+            raise RuntimeError
+
+        monkeypatch.setattr(audit, "record_many", crash)
+        with pytest.raises(RuntimeError):
+            take(acme, "plain", plain(0), skips_invalid=skips_invalid)
+        assert not APIKey.objects.exists()
+        assert not ImportedFormat.objects.exists()
 
     def test_a_member_imports_no_scopes_that_their_role_does_not_give(self, acme, owner, admin):
         """Issuing refuses the same of keys of the organization, whose owner has no role."""

@@ -96,9 +96,9 @@ class _Run:
         while we wait for them. The audit trail is held last: the organization goes on meanwhile.
         """
         shapes = self._checker.shapes
-        shapes.store()
         self._start()
         self._checker.shapes = shapes
+        shapes.store()
         try:
             with collected() as events, transaction.atomic():
                 self._referred.hold()
@@ -109,27 +109,33 @@ class _Run:
                     self._record_keys(rows)
                 self._record()
         except (_StoppedError, IntegrityError, ValidationError):
-            shapes.drop_unused()
             self._report.imported, self._report.is_written = 0, False
             if self._report.is_clean:
                 self._refuse_race()
+        finally:
+            shapes.drop_unused()
         return self._report
 
     def write_good_rows(self) -> ImportReport:
         """Write what can be written, each batch in a transaction of its own."""
         shapes = self._checker.shapes
-        for plans in self._batches():
-            shapes.store()
-            try:
-                bad = {problem.row for problem in self._write(plans, self._record_keys)}
-                if bad:
-                    good = [plan for plan in plans if plan.candidate.row not in bad]
-                    self._write(good, self._record_keys)
-            except (IntegrityError, ValidationError):
-                self._refuse_race()
-        shapes.drop_unused()
+        try:
+            for plans in self._batches():
+                shapes.store()
+                self._write_good(plans)
+        finally:
+            shapes.drop_unused()
         self._record()
         return self._report
+
+    def _write_good(self, plans: list[Plan]) -> None:
+        try:
+            bad = {problem.row for problem in self._write(plans, self._record_keys)}
+            if bad:
+                good = [plan for plan in plans if plan.candidate.row not in bad]
+                self._write(good, self._record_keys)
+        except (IntegrityError, ValidationError):
+            self._refuse_race()
 
     def _write(self, plans: list[Plan], record: Record) -> list[Problem]:
         """Write a batch; none of it where rules object, and that is reported."""
