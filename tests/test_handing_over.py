@@ -120,6 +120,18 @@ def test_what_is_so_already_is_said(acme, admin, manage_key, whose):
     assert "already" in str(problem.value)
 
 
+def test_a_key_that_another_took_meanwhile_stays_theirs(acme, admin, owner, key):
+    seen = APIKey.objects.get(pk=key.pk)
+    taken = services.hand_over_key(actor=owner, key=key, owner=owner)
+    done = services.hand_over_keys(actor=admin, keys=[seen], owner=None)
+    assert (done.given, [reason for _key, reason in done.kept]) == (
+        [],
+        ["It was changed meanwhile; look at it again."],
+    )
+    assert APIKey.objects.get(pk=key.pk).owner == owner
+    assert code(taken.secret) is Code.VALID
+
+
 class TestSeveral:
     """All keys of one person, each for itself."""
 

@@ -74,8 +74,8 @@ def hand_over_key(
     The secret that its person knows works for `overlap` more, not at all where nothing is said.
     What the key may, its limits and its history stay. A disabled key stays disabled. Raises
     PermissionDenied, also where the key may more than the actor; ValidationError by field when
-    nobody owned it, a rule for keys of its new owner is broken, or others would have to agree to
-    what it may; and as `rotate_key`.
+    nobody owned it, or somebody else than when `key` was read, a rule for keys of its new owner is
+    broken, or others would have to agree to what it may; and as `rotate_key`.
     """
     policy.require(actor, Permission.ASSIGN_APIKEY, key.organization)
     if owner is not None and owner != actor:
@@ -83,6 +83,8 @@ def hand_over_key(
     with transaction.atomic():
         with _alone(), changing(actor, key, ["owner"]) as open_key:
             _refuse_odd_owner(open_key, owner)
+            if open_key.owner_id != key.owner_id:
+                raise ValidationError({"owner": _("It was changed meanwhile; look at it again.")})
             # Before it is the actor's own, of which nothing more would be asked.
             refuse_takeover(actor, open_key)
             open_key.owner = owner
