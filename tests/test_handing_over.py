@@ -184,6 +184,17 @@ class TestSeveral:
         assert given.secret not in client.post(page, typed).text
         assert code(read_only_key.secret) is Code.VALID
 
+    def test_a_name_slips_no_line_among_the_secrets(self, client, acme, admin, developer):
+        key = issue(developer, acme, "Backend\r\nkh_ATTACKER\u2028kh_TOO")
+        page = reverse("keys:member-keys", args=["acme", acme.memberships.get(user=developer).pk])
+        client.force_login(admin)
+        form = client.get(page).context["form"]
+        typed = {"token": form.new_token, "to": "me", "overlap": "0", "keys": [key.pk]}
+        shown = client.post(page, typed)
+        (given,) = shown.context["done"].given
+        [file] = re.findall(r'<pre id="secrets" hidden>(.*?)</pre>', shown.text, flags=re.DOTALL)
+        assert file.splitlines() == ["# Backend kh_ATTACKER kh_TOO", given.secret]
+
     def test_keys_of_others_cannot_be_slipped_in(self, client, acme, admin, viewer, key):
         member = acme.memberships.get(user=viewer)
         page = reverse("keys:member-keys", args=["acme", member.pk])
