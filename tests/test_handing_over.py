@@ -181,8 +181,26 @@ class TestSeveral:
         assert f">{given.secret}</code>" in shown.text
         assert "Owner: developer@acme.example → admin@acme.example" in shown.text
         assert removal in shown.text
-        assert given.secret not in client.post(page, typed).text
+        again = client.post(page, typed)
+        assert "This secret was already shown" in again.text
+        assert given.secret not in again.text
+        assert code(given.secret) is Code.VALID
         assert code(read_only_key.secret) is Code.VALID
+
+    def test_a_key_that_another_took_meanwhile_is_not_theirs_to_give(
+        self, client, acme, admin, owner, developer, key, read_only_key
+    ):
+        page = reverse("keys:member-keys", args=["acme", acme.memberships.get(user=developer).pk])
+        client.force_login(admin)
+        form = client.get(page).context["form"]
+        taken = services.hand_over_key(actor=owner, key=key, owner=owner)
+        typed = {"token": form.new_token, "to": "me", "overlap": "0", "keys": [key.pk]}
+        shown = client.post(page, typed)
+        assert shown.context["form"].errors["keys"] == [
+            "A key that you chose is not among these any more; choose again."
+        ]
+        assert read_only_key.name in shown.text
+        assert code(taken.secret) is Code.VALID
 
     def test_a_name_slips_no_line_among_the_secrets(self, client, acme, admin, developer):
         key = issue(developer, acme, "Backend\r\nkh_ATTACKER\u2028kh_TOO")

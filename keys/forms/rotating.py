@@ -13,6 +13,8 @@ from keys.models import APIKey, Organization, User
 from keys.services.handing_over import MOST_AT_ONCE
 from keys.services.rotation import MAX_QUIET_HOURS
 
+_NOT_AMONG_THESE = gettext_lazy("A key that you chose is not among these any more; choose again.")
+
 
 class RotateForm(OnceForm, ServiceForm):
     """How long the old secret of a key keeps working beside the new one."""
@@ -97,7 +99,11 @@ class HandOverSeveralForm(HandOverForm):
         label=gettext_lazy("Keys"),
         queryset=APIKey.objects.none(),
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": gettext_lazy("Choose the keys to hand over.")},
+        error_messages={
+            "required": gettext_lazy("Choose the keys to hand over."),
+            "invalid_choice": _NOT_AMONG_THESE,
+            "invalid_pk_value": _NOT_AMONG_THESE,
+        },
     )
 
     def __init__(self, *args: Any, keys: QuerySet[APIKey], **more: Any) -> None:

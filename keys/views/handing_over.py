@@ -21,7 +21,7 @@ from keys.views.base import (
     render_page,
 )
 from keys.views.issuing import already_shown, show_secret
-from keys.views.once import claim
+from keys.views.once import claim, was_claimed
 
 
 @never_cache
@@ -74,6 +74,9 @@ def member_hand_over(request: OrganizationRequest, member_id: int) -> HttpRespon
         else:
             more = {"done": done, "is_mine": arguments["owner"] is not None}
             return render_page(request, "keys/member_handed_over.html", {**context, **more})
+    elif form.is_bound and was_claimed(request, form):
+        # The keys that it chose are somebody else's since.
+        return already_shown(request, form)
     return render_page(request, "keys/member_hand_over.html", context)
 
 

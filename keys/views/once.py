@@ -14,6 +14,13 @@ from keys.forms.fields import OnceForm
 USED_FORMS_KEPT = 50
 
 
+def was_claimed(request: HttpRequest, form: OnceForm) -> bool:
+    """Say whether this form was sent before, also where its choices are no longer there."""
+    # As it is stored by now: the session may have been read before the first sending was.
+    used = SessionStore(request.session.session_key).get("used_forms", {})
+    return form.data.get("token") in used
+
+
 def claim(request: HttpRequest, form: OnceForm) -> bool:
     """Say whether this form is sent for the first time, and remember that it was.
 
