@@ -8,6 +8,7 @@ from allauth.account.auth_backends import AuthenticationBackend
 from allauth.core import context as current
 from allauth.core.internal import ratelimit
 from allauth.core.internal.ratelimit import RateLimitUsage, SingleRateLimitUsage
+from allauth.socialaccount.helpers import render_authentication_error
 from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.contrib.sites.shortcuts import get_current_site
@@ -22,7 +23,8 @@ from portal.afterwards import send_afterwards
 from portal.devices import known_device
 from portal.single_sign_on.provider import ID as SINGLE_SIGN_ON
 from portal.single_sign_on.provider import configured_app
-from portal.single_sign_on.sessions import note_session
+from portal.single_sign_on.refusals import RefusedError
+from portal.single_sign_on.sessions import end_if_over, note_session
 
 _APP = "allauth.account"
 
@@ -98,6 +100,9 @@ class AccountAdapter(DefaultAccountAdapter):
         response = super().post_login(request, user, **details)
         if sociallogin:
             note_session(request, user, sociallogin.account.uid)
+            if end_if_over(request, user, sociallogin.account.uid):
+                error = RefusedError(_("It ended your session there meanwhile. Sign in again."))
+                return render_authentication_error(request, configured_app(), exception=error)
         return response
 
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, str]]:

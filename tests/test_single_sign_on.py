@@ -636,15 +636,73 @@ class TestSignedOutThere:
         assert who(client) is None
 
     def test_a_session_behind_a_second_factor_is_known_too(self, client, provider, owner):
-        secret = generate_totp_secret()
-        TOTP.activate(owner, secret)
-        provider.claims["sid"] = "first"
-        asked = sign_in(client)["Location"]
-        code = format_hotp_value(hotp_value(secret, next(iter(yield_hotp_counters_from_time()))))
-        client.post(asked, {"code": code})
+        give_code = self.begin(client, provider, owner, sid="first")
+        give_code()
         assert who(client) == owner.email
         self.told(provider.logout_token(sid="first"))
         assert who(client) is None
+
+    @pytest.mark.parametrize(
+        ("sid", "ended"),
+        [
+            ("first", {"sid": "first"}),
+            ("first", {"sub": "sub of owner@acme.example"}),
+            ("first", {"sub": "sub of owner@acme.example", "sid": "first"}),
+            (None, {"sub": "sub of owner@acme.example", "sid": "first"}),
+        ],
+        ids=str,
+    )
+    def test_a_sign_in_that_waits_for_a_second_factor_comes_to_nothing(
+        self, client, provider, owner, sid, ended
+    ):
+        give_code = self.begin(client, provider, owner, sid=sid)
+        assert self.told(provider.logout_token(**ended)).status_code == 200
+        page = give_code()
+        assert (page.status_code, heading(page)) == (403, "You were not signed in")
+        assert "It ended your session there meanwhile." in page.text
+        assert who(client) is None
+        assert not UserSession.objects.exists()
+        assert actions()[-2:] == ["user.signed_in", "user.single_sign_on_ended"]
+
+    @pytest.mark.parametrize(
+        "ended",
+        [
+            {"sid": "second"},
+            {"sub": "somebody else"},
+            {"sub": "sub of owner@acme.example", "sid": "second"},
+            {"sub": "somebody else", "sid": "first"},
+        ],
+        ids=str,
+    )
+    def test_a_sign_in_that_waits_minds_no_session_but_its_own(
+        self, client, provider, owner, ended
+    ):
+        give_code = self.begin(client, provider, owner, sid="first")
+        self.told(provider.logout_token(**ended))
+        give_code()
+        assert who(client) == owner.email
+
+    def test_who_was_signed_out_there_may_sign_in_again_at_once(self, client, provider, owner):
+        self.told(provider.logout_token(sub=provider.claims["sub"]))
+        self.begin(client, provider, owner)()
+        assert who(client) == owner.email
+
+    def test_an_old_token_stops_nobody_who_waits(self, client, provider, owner):
+        give_code = self.begin(client, provider, owner)
+        made = int(time.time()) - 90
+        self.told(provider.logout_token(sub=provider.claims["sub"], iat=made))
+        give_code()
+        assert who(client) == owner.email
+
+    def begin(self, client, provider, person, **claims):
+        """Come back from the provider, and return what gives the second factor's code."""
+        secret = generate_totp_secret()
+        TOTP.activate(person, secret)
+        provider.claims |= claims
+        asked = sign_in(client)["Location"]
+        code = format_hotp_value(hotp_value(secret, next(iter(yield_hotp_counters_from_time()))))
+        assert who(client) is None
+        return lambda: client.post(asked, {"code": code})
 
     def test_who_confirmed_there_by_another_session_ends_with_that(self, here, provider, owner):
         provider.claims["sid"] = "second"

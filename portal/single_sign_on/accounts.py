@@ -154,6 +154,7 @@ def _note_what_it_told(request: HttpRequest, user: Any, method: str, **more: Any
     """
     if method == "socialaccount":
         record = get_authentication_records(request, user)[-1]
+        record["answered_at"] = record["at"]
         record["at"] = min(record["at"], getattr(request, "told_at_provider", 0.0))
         record["session"] = getattr(request, "session_at_provider", "")
 
