@@ -589,6 +589,7 @@ class TestPages:
         page = words_of(sign_in(owner).get(url("approval", request.pk)))
         assert "Cleaner" in page
         assert "If it leaks" not in page
+        assert "The key in words" not in page
 
     def test_the_button_says_that_it_asks(self, strict, acme, developer):
         client = sign_in(developer)

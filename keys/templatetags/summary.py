@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from keys import summaries
 from keys.models import APIKey, ApprovalRequest
+from keys.models.approvals import ApprovalStatus
 from keys.services import approval_terms
 
 register = template.Library()
@@ -22,9 +23,9 @@ def key_summary(key: APIKey) -> dict:
     return {"summary": summaries.summarize(summaries.facts_of(key), now=timezone.now())}
 
 
-@register.inclusion_tag("components/key_summary.html")
+@register.inclusion_tag("components/approval_summary.html")
 def approval_summary(approval: ApprovalRequest) -> dict:
-    """Describe in sentences the key that somebody asks for, or that has more by the request.
+    """Show in sentences the key that somebody asks for, or that has more by the request.
 
     A key whose role is gone meanwhile can be none; then this says nothing.
     """
@@ -32,9 +33,13 @@ def approval_summary(approval: ApprovalRequest) -> dict:
         facts = approval_terms.facts_of(approval)
     except ValidationError:
         return {}
-    who = {"who": approval.requester.display_name}
+    who = {"who": approval.requester.name_and_address}
     if approval.key is None:
         holder = _("Only %(who)s, once, when issuing the key.") % who
     else:
         holder = _("Nobody anew: the key keeps the secret that it has.")
-    return {"summary": summaries.summarize(facts, now=timezone.now()), "holder": holder}
+    return {
+        "summary": summaries.summarize(facts, now=timezone.now()),
+        "holder": holder,
+        "is_approved": approval.state == ApprovalStatus.APPROVED,
+    }
