@@ -155,7 +155,7 @@ def _explain_life(rules: Rules, key: APIKey, now: datetime) -> str:
         "Keys of %(name)s live at most %(days)d days: choose %(latest)s or earlier.",
         days,
     ) % {
-        "name": key.owner.display_name if key.owner else rules.organization.name,
+        "name": key.owner.name_and_address if key.owner else rules.organization.name,
         "days": days,
         "latest": f"{latest:%Y-%m-%d %H:%M}",
     }

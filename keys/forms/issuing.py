@@ -133,7 +133,7 @@ class IssueForm(OnceForm, KeyForm):
         return self._owner_name(self.cleaned_data.get("owner"))
 
     def _owner_name(self, choice: str | None) -> str | None:
-        return None if choice == self.ORGANIZATION else self.actor.display_name
+        return None if choice == self.ORGANIZATION else self.actor.name_and_address
 
     @property
     def _chosen_owner(self) -> str:

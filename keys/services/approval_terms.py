@@ -102,7 +102,7 @@ def facts_of(request: ApprovalRequest) -> Facts:
     """
     terms = request.terms if request.approved_terms is None else request.approved_terms
     facts = (
-        Facts(organization=request.organization.name, owner=request.requester.display_name)
+        Facts(organization=request.organization.name, owner=request.requester.name_and_address)
         if request.key is None
         else summaries.facts_of(request.key)
     )

@@ -66,7 +66,7 @@ def facts_of(key: APIKey) -> Facts:
         servers = key.organization.server_addresses.values_list("network", flat=True)
     return Facts(
         organization=key.organization.name,
-        owner=key.owner.display_name if key.owner else None,
+        owner=key.owner.name_and_address if key.owner else None,
         scopes=frozenset(key.scope_codes),
         role=key.role.name if key.role else None,
         allowed=tuple(row.network for row in rows if not row.deny),

@@ -171,9 +171,9 @@ def _owner_input(explanation: Explanation, check: Check) -> str:
     if owner is None:
         return _("The key is the organization's own; no person has to be there for it.")
     if check.passes:
-        return _("It acts for %(who)s, an active member.") % {"who": owner.display_name}
+        return _("It acts for %(who)s, an active member.") % {"who": owner.name_and_address}
     return _("It acts for %(who)s, who is no longer an active member.") % {
-        "who": owner.display_name
+        "who": owner.name_and_address
     }
 
 

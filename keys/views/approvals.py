@@ -143,7 +143,7 @@ def _carry_out(request: OrganizationRequest, form: DecisionForm, row: ApprovalRe
     except ValidationError as problems:
         form.add_problems(problems)
         return False
-    messages.success(request, done % {"who": row.requester.display_name})
+    messages.success(request, done % {"who": row.requester.name_and_address})
     return True
 
 

@@ -91,7 +91,7 @@ def member_edit(request: OrganizationRequest, member_id: int) -> HttpResponse:
         else:
             messages.success(
                 request,
-                _("What %(who)s is here was saved.") % {"who": membership.user.display_name},
+                _("What %(who)s is here was saved.") % {"who": membership.user.name_and_address},
             )
             return _to_members(request, membership)
     context = {"form": form, "membership": membership}
@@ -109,7 +109,7 @@ def member_remove(request: OrganizationRequest, member_id: int) -> HttpResponse:
         request,
         membership,
         delete=lambda: services.remove_member(actor=request.user, membership=membership),
-        done=_("%(who)s is no longer a member.") % {"who": membership.user.display_name},
+        done=_("%(who)s is no longer a member.") % {"who": membership.user.name_and_address},
     )
 
 
@@ -143,7 +143,7 @@ def member_transfer(request: OrganizationRequest, member_id: int) -> HttpRespons
         {"membership": membership, "is_self": membership.user == request.user},
         delete=lambda: services.transfer_ownership(actor=request.user, membership=membership),
         done=_("%(who)s is an owner now; you are none any more.")
-        % {"who": membership.user.display_name},
+        % {"who": membership.user.name_and_address},
         back=reverse("keys:members", args=[request.organization.slug]),
     )
 
