@@ -15,9 +15,10 @@ from allauth.mfa.totp.internal.auth import (
 )
 from django.core import mail
 from django.core.exceptions import ValidationError
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.http.response import HttpResponseBase
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from keys import policy, services
@@ -124,14 +125,69 @@ class TestOnesName:
         assert event.changes == {"first_name": ["", "Olga"], "last_name": ["", "Weber"]}
         assert "Your name is saved" in client.get(reverse("keys:own-name")).text
 
-    def test_is_no_address(self, client, owner):
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            ("admin@acme.example", "Leave out the @"),
+            ("admin\uff20acme.example", "Leave out the @"),
+            ("admin\ufe6bacme.example", "Leave out the @"),
+            ("Sign in at https://evil.example", "Leave out links"),
+            ("HTTP\uff1a//evil.example", "Leave out links"),
+            ("WWW.evil.example", "Leave out links"),
+            ("www\uff0eevil.example", "Leave out links"),
+            ("A\n\nYour key leaked.", "characters that nobody sees"),
+            ("A\u2028Your key leaked.", "characters that nobody sees"),
+            ("A\u2029Your key leaked.", "characters that nobody sees"),
+            ("A\x1b[31mB", "characters that nobody sees"),
+            ("A\u202emoc.live", "characters that nobody sees"),
+            ("A\u200bB", "characters that nobody sees"),
+            ("\u200b", "characters that nobody sees"),
+            ("\u2800", "characters that nobody sees"),
+            ("\u3164", "characters that nobody sees"),
+            ("\ufe0f", "characters that nobody sees"),
+        ],
+    )
+    def test_is_neither_an_address_nor_a_message_nor_nothing(self, client, owner, name, words):
         client.force_login(owner)
-        page = client.post(reverse("keys:own-name"), {"first_name": "admin@acme.example"})
-        assert "Leave out the @" in page.text
-        with pytest.raises(ValidationError, match="Leave out the @"):
-            services.name_oneself(actor=owner, first_name="", last_name="a@b")
+        page = client.post(reverse("keys:own-name"), {"first_name": name})
+        assert words in page.text
+        with pytest.raises(ValidationError, match=words) as refused:
+            services.name_oneself(actor=owner, first_name="", last_name=name)
+        assert set(refused.value.error_dict) == {"last_name"}
         owner.refresh_from_db()
         assert owner.display_name == "owner@acme.example"
+
+    @pytest.mark.parametrize(
+        ("name", "kept"),
+        [
+            ("J.\u00a0R.  R.", "J. R. R."),
+            ("Rene\u0301e-Ann O\u2019Hara", "Ren\u00e9e-Ann O\u2019Hara"),
+            ("\uff21da", "Ada"),
+            ("王小明", "王小明"),
+            ("-", "-"),
+        ],
+    )
+    def test_is_kept_in_one_spelling(self, owner, name, kept):
+        assert services.name_oneself(actor=owner, first_name=name, last_name="").first_name == kept
+
+    def test_is_measured_as_it_is_kept(self, client, owner):
+        client.force_login(owner)
+        page = client.post(reverse("keys:own-name"), {"first_name": "\ufdfa" * 150})
+        assert "at most 150 characters" in page.text
+
+    def test_is_no_address_either_where_superusers_give_it(self, superuser, owner):
+        person = {"actor": superuser, "first_name": "owner\uff20acme.example"}
+        with pytest.raises(ValidationError, match="Leave out the @"):
+            services.update_person(person=owner, **person)
+        with pytest.raises(ValidationError, match="Leave out the @"):
+            services.create_person(email="new@acme.example", **person)
+
+    def test_what_stays_the_same_is_not_written(self, owner, superuser):
+        services.name_oneself(actor=owner, first_name="Olga", last_name="")
+        with CaptureQueriesContext(connection) as asked:
+            services.name_oneself(actor=owner, first_name="Olga", last_name="")
+            services.update_person(actor=superuser, person=owner, first_name="Olga")
+        assert not [each for each in asked if each["sql"].startswith("UPDATE")]
 
 
 class TestForgottenPassword:

@@ -13,7 +13,7 @@ from keys import policy
 from keys.forms.access import AgreedForm
 from keys.forms.fields import ServiceForm
 from keys.models import Membership, Organization, Role, User
-from keys.models.people import validate_name
+from keys.models.people import clean_name
 from keys.roles import Permission
 
 
@@ -28,21 +28,24 @@ class MemberFinder(forms.Form):
     )
 
 
+class _NameField(forms.CharField):
+    def to_python(self, value: Any) -> str:
+        return clean_name(super().to_python(value))
+
+
 class NameForm(ServiceForm):
     """What somebody is called beside their address."""
 
-    first_name = forms.CharField(
+    first_name = _NameField(
         label=gettext_lazy("First name"),
         max_length=150,
         required=False,
-        validators=[validate_name],
         widget=forms.TextInput(attrs={"autocomplete": "given-name"}),
     )
-    last_name = forms.CharField(
+    last_name = _NameField(
         label=gettext_lazy("Last name"),
         max_length=150,
         required=False,
-        validators=[validate_name],
         widget=forms.TextInput(attrs={"autocomplete": "family-name"}),
     )
 

@@ -1,5 +1,8 @@
 """People who sign in."""
 
+import unicodedata
+from collections.abc import Collection
+
 from django.contrib.auth.base_user import BaseUserManager
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
@@ -8,11 +11,36 @@ from django.db.models.functions import Lower
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+_NAME_FIELDS = ("first_name", "last_name")
 
-def validate_name(name: str) -> None:
-    """Raise ValidationError for what others would take for somebody else's address."""
+# Blank as they are, Unicode calls them letters and symbols.
+_BLANK = frozenset("\u115f\u1160\u2800\U0001d159")
+
+
+def clean_name(name: str) -> str:
+    """Return a part of somebody's name in its one spelling; it may be empty.
+
+    Mails and pages show it beside the address, so that ValidationError is raised for what could
+    pass for an address, a link, sentences of ours, or no name at all.
+    """
+    name = unicodedata.normalize("NFKC", name).strip()
+    if any(map(_is_unseen, name)) or (name and not any(map(_is_seen, name))):
+        raise ValidationError(gettext("Leave out the characters that nobody sees."))
     if "@" in name:
         raise ValidationError(gettext("Leave out the @: others would take it for an address."))
+    if "://" in name or "www." in name.lower():
+        raise ValidationError(gettext("Leave out links: others would follow them."))
+    return " ".join(name.split())
+
+
+def _is_unseen(character: str) -> bool:
+    # Line breaks are among them, and what turns the direction of writing.
+    category = unicodedata.category(character)
+    return category[0] == "C" or category in ("Zl", "Zp") or character in _BLANK
+
+
+def _is_seen(character: str) -> bool:
+    return unicodedata.category(character)[0] not in "MZ"
 
 
 class UserManager(BaseUserManager["User"]):
@@ -57,6 +85,22 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.email
+
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        """Bring names into their one spelling; raise ValidationError by field."""
+        problems: dict[str, list[ValidationError]] = {}
+        exclude = set(exclude or ())
+        for field in set(_NAME_FIELDS) - exclude:
+            try:
+                setattr(self, field, clean_name(getattr(self, field)))
+            except ValidationError as problem:
+                problems[field] = problem.error_list
+        try:
+            super().clean_fields(exclude)
+        except ValidationError as others:
+            others.update_error_dict(problems)
+        if problems:
+            raise ValidationError(problems)
 
     @property
     def display_name(self) -> str:

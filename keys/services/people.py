@@ -8,7 +8,6 @@ from django.utils.translation import gettext as _
 
 from keys import policy
 from keys.models import User
-from keys.models.people import validate_name
 from keys.policy import Actor
 from keys.services import audit
 from keys.services.validation import save, validate
@@ -50,33 +49,21 @@ def update_person(*, actor: Actor, person: User, **changes: Any) -> User:
     with transaction.atomic():
         person = User.objects.select_for_update().get(pk=person.pk)
         before = _describe(person)
-        for field, value in changes.items():
-            setattr(person, field, value)
+        _fill(person, changes)
         after = _describe(person)
         if actor == person and any(before[field] and not after[field] for field in _OWN_POWER):
             raise ValidationError(_("Somebody else has to take this from you."))
-        validate(person, exclude=["password"])
-        save(person, update_fields=list(changes))
-        _record_difference(actor, person, before, after)
+        _save_difference(actor, person, before)
     return person
 
 
 def name_oneself(*, actor: User, first_name: str, last_name: str) -> User:
     """Change what others call the actor beside their address. Raises ValidationError by field."""
-    names = {"first_name": first_name.strip(), "last_name": last_name.strip()}
-    for field, name in names.items():
-        try:
-            validate_name(name)
-        except ValidationError as problem:
-            raise ValidationError({field: problem}) from None
     with transaction.atomic():
         person = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
         before = _describe(person)
-        for field, name in names.items():
-            setattr(person, field, name)
-        validate(person, exclude=["password"])
-        save(person, update_fields=list(names))
-        _record_difference(person, person, before, _describe(person))
+        _fill(person, {"first_name": first_name, "last_name": last_name})
+        _save_difference(person, person, before)
     return person
 
 
@@ -101,13 +88,24 @@ def _describe(person: User) -> dict[str, Any]:
     return {field: getattr(person, field) for field in _CHANGEABLE}
 
 
-def _record_difference(
-    actor: Actor, person: User, before: dict[str, Any], after: dict[str, Any]
-) -> None:
+def _fill(person: User, changes: dict[str, Any]) -> None:
+    for field, value in changes.items():
+        setattr(person, field, value)
+    validate(person, exclude=["password"])
+
+
+def _save_difference(actor: Actor, person: User, before: dict[str, Any]) -> None:
+    """Write what differs, and record it; nothing, where nothing does.
+
+    Every write lets each host read again what it remembers of keys.
+    """
     changes = {
-        field: [before[field], value] for field, value in after.items() if before[field] != value
+        field: [before[field], value]
+        for field, value in _describe(person).items()
+        if before[field] != value
     }
     if changes:
+        save(person, update_fields=list(changes))
         audit.record(
             actor=actor, action="user.updated", obj=person, organization=None, changes=changes
         )
