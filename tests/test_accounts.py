@@ -189,6 +189,15 @@ class TestOnesName:
             services.update_person(actor=superuser, person=owner, first_name="Olga")
         assert not [each for each in asked if each["sql"].startswith("UPDATE")]
 
+    def test_is_not_changed_all_the_time(self, client, owner, settings):
+        settings.ACCOUNT_RATE_LIMITS = {**settings.ACCOUNT_RATE_LIMITS, "change_name": "2/m/user"}
+        client.force_login(owner)
+        answers = [client.post(reverse("keys:own-name"), {"first_name": name}) for name in "ABC"]
+        assert [each.status_code for each in answers] == [302, 302, 429]
+        owner.refresh_from_db()
+        assert owner.first_name == "B"
+        assert client.get(reverse("keys:own-name")).status_code == 200
+
 
 class TestForgottenPassword:
     def link(self) -> str:

@@ -1,5 +1,6 @@
 """What somebody is called."""
 
+from allauth.decorators import rate_limit
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
@@ -13,6 +14,7 @@ from keys.views.base import PersonRequest
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@rate_limit(action="change_name")
 def own_name(request: PersonRequest) -> HttpResponse:
     """Say what others read beside one's address."""
     known = {"first_name": request.user.first_name, "last_name": request.user.last_name}
