@@ -4,8 +4,10 @@ import base64
 import hashlib
 import hmac
 import json
+from datetime import timedelta
 
 import pytest
+import time_machine
 from django.core.exceptions import PermissionDenied
 from django.db import OperationalError, connection
 from django.utils import timezone
@@ -14,8 +16,8 @@ from keys import foreign, generations, imported_formats, policy, services, snaps
 from keys.admin.reports import peppers
 from keys.models import APIKey, AuditEvent, ImportedFormat, ImportedSecret, KeySecret
 from keys.moves.columns import Format
-from keys.services import ImportOptions
-from keys.services.importing.shapes import Shapes
+from keys.services import ImportOptions, chores
+from keys.services.importing.shapes import Shapes, drop_abandoned
 from keys.verification import Code
 
 # As each system would have issued them, and what it would have kept.
@@ -405,6 +407,31 @@ class TestShapes:
         report = take(acme, Format.PLAIN, source=source)
         assert (report.imported, report.problems) == (1, [])
         assert ask(self.SECRET).code is Code.VALID
+
+    def a_day_later(self):
+        with time_machine.travel(timezone.now() + timedelta(days=1, minutes=1), tick=False):
+            assert "shapes of imported secrets" in chores.run_due()
+
+    def test_what_two_failing_imports_left_to_each_other_goes_within_two_days(self, acme):
+        both = [self.begun(), self.begun()]
+        for each in both:
+            each.drop_unused()
+        chores.run_due()
+        assert ImportedFormat.objects.exists()
+        self.a_day_later()
+        assert not ImportedFormat.objects.exists()
+
+    def test_what_is_used_or_about_to_be_stays(self, acme):
+        secret, row = ROWS[Format.KNOX]
+        take(acme, Format.KNOX, row)
+        self.begun()
+        ImportedFormat.objects.update(created_at=timezone.now() - timedelta(days=9))
+        self.begun()
+        drop_abandoned(now=timezone.now())
+        assert ImportedFormat.objects.count() == 2
+        self.a_day_later()
+        assert ImportedFormat.objects.get().secrets.exists()
+        assert ask(secret).code is Code.VALID
 
 
 class TestWhoMay:

@@ -14,6 +14,7 @@ from keys import audit_checks, audit_retention, decisions, folding
 from keys.models import Chore as ChoreRow
 from keys.models import KeyNotice, Message, WebhookDelivery
 from keys.services import leaks, notices, policies
+from keys.services.importing.shapes import drop_abandoned
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ CHORES = [
     Chore("found secrets", timedelta(minutes=1), leaks.look_up_found),
     Chore("purge of decisions", timedelta(days=1), decisions.purge),
     Chore("purge of messages", timedelta(days=1), forget_what_was_sent),
+    Chore("shapes of imported secrets", timedelta(days=1), drop_abandoned),
     # The whole ones first: what is found whole is not followed, and its head not logged, again.
     Chore("whole audit chains", timedelta(days=1), lambda *, now: audit_checks.check_all()),
     Chore("audit chains", timedelta(minutes=10), lambda *, now: audit_checks.check_some()),

@@ -5,12 +5,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.utils import timezone
 
 from keys.foreign import Shape
 from keys.models import ImportedFormat
 
 # Everything that is presented and is no secret of ours is held against all of them.
 MOST_SHAPES = 64
+# What no key has had for so long is no import's that is under way.
+_ABANDONED_AFTER = timedelta(days=1)
 
 # Scheme, prefix and alphabet.
 Name = tuple[str, str, str]
@@ -59,12 +62,7 @@ class Shapes:
         """Take back what an import stored that then wrote no key, and that no other uses."""
         with transaction.atomic():
             rows = ImportedFormat.objects.select_for_update().filter(pk__in=self._made)
-            unused = [
-                row.pk
-                for row in rows
-                if row.created_at == self._made[row.pk] and not row.secrets.exists()
-            ]
-            ImportedFormat.objects.filter(pk__in=unused).delete()
+            _delete_unused(row for row in rows if row.created_at == self._made[row.pk])
 
     def _is_stored(self, name: Name) -> bool:
         return name in self._kept and self._rows[name].shape == self._known[name]
@@ -82,11 +80,27 @@ class Shapes:
         is_anothers = name not in self._kept and not row.secrets.exists()
         if is_anothers:
             # An import under way made it. Should that fail, the date says that we use it.
-            row.created_at += timedelta(microseconds=1)
+            row.created_at = max(timezone.now(), row.created_at + timedelta(microseconds=1))
         if is_anothers or both != row.shape:
             row.shortest, row.longest = both.shortest, both.longest
             row.save(update_fields=["shortest", "longest", "created_at"])
         return row
+
+
+def drop_abandoned(*, now: datetime) -> int:
+    """Delete what no key has and no import is about to use; return how many shapes that were.
+
+    Imports that failed together leave it, processes that were killed, and keys since deleted.
+    """
+    with transaction.atomic():
+        # What somebody is writing keys of is used, and not waited for.
+        rows = ImportedFormat.objects.select_for_update(skip_locked=True)
+        return _delete_unused(rows.filter(created_at__lt=now - _ABANDONED_AFTER))
+
+
+def _delete_unused(rows: Iterable[ImportedFormat]) -> int:
+    unused = [row.pk for row in rows if not row.secrets.exists()]
+    return ImportedFormat.objects.filter(pk__in=unused).delete()[0]
 
 
 def _stored() -> Iterable[ImportedFormat]:
