@@ -391,12 +391,13 @@ def test_staff_who_look_at_a_key_or_search_are_remembered(as_staff, staff, key):
 
 
 def test_whatever_staff_look_at_in_their_admin_is_remembered(
-    as_superuser, superuser, owner, acme, key
+    as_superuser, superuser, owner, acme, other, key
 ):
     [invitation] = services.invite(
         actor=owner, organization=acme, emails=["new@acme.example"],
         role=Role.objects.get(organization=None, name="readonly"),
     )  # fmt: skip
+    clerk = services.create_role(actor=owner, organization=acme, name="clerk")
     decision = Decision.objects.create(
         key=key, secret=key.current_secret, at=timezone.now(), outcome="VALID", door="auth"
     )
@@ -408,6 +409,7 @@ def test_whatever_staff_look_at_in_their_admin_is_remembered(
         page("apikey_changelist", organization=acme.pk): ("organization.read", *one_of),
         page("apikey_changelist", organization=2**70): ("installation.read", *any_of),
         page("apikey_change", key.pk): ("apikey.read", "apikey", key.pk, acme),
+        page("apikey_history", key.pk): ("apikey.read", "apikey", key.pk, acme),
         page("auditevent_changelist"): ("installation.audit_read", *any_of),
         page("auditevent_changelist", organization=acme.pk): ("audit.read", *one_of),
         page("auditevent_change", acme.audit_events.first().pk): ("audit.read", *one_of),
@@ -416,6 +418,16 @@ def test_whatever_staff_look_at_in_their_admin_is_remembered(
         page("invitation_change", invitation.pk): ("organization.read", *one_of),
         page("decision_change", decision.pk): ("organization.read", *one_of),
         page("role_change", invitation.role.pk): ("installation.read", *any_of),
+        page("role_changelist"): ("installation.read", *any_of),
+        page("role_changelist", organization__id__exact=acme.pk): ("organization.read", *one_of),
+        page("role_changelist", organization__id__exact=[acme.pk, other.pk]): (
+            "installation.read",
+            *any_of,
+        ),
+        page("scope_changelist", organization__id__exact=acme.pk): ("organization.read", *one_of),
+        page("user_history", owner.pk): ("user.read", "user", owner.pk, None),
+        page("role_delete", clerk.pk): ("organization.read", *one_of),
+        page("organization_history", acme.pk): ("organization.read", *one_of),
         page("user_change", owner.pk): ("user.read", "user", owner.pk, None),
         "/admin/reports/oldest-secrets/": ("installation.read", *any_of),
         "/admin/reports/oldest-secrets.csv": ("installation.exported", *any_of),

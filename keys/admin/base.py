@@ -28,6 +28,8 @@ from keys.roles import Permission
 _LONGEST_NUMBER = 19
 # How the filters beside a list compare: with a value, a related row, or nothing.
 _COMPARISONS = ("", "exact", "isnull", "id__exact")
+# How a list is narrowed to an organization: by our filters and links, or by the library's.
+_OF_ORGANIZATION = ("organization", "organization__exact", "organization__id__exact")
 
 
 @contextmanager
@@ -156,11 +158,14 @@ class PolicyAdmin(admin.ModelAdmin):
 
     @telling_refusals
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return super().changeform_view(request, *args, **kwargs)
+        return self._shown(request, super().changeform_view(request, *args, **kwargs))
 
     @telling_refusals
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return super().delete_view(request, *args, **kwargs)
+        return self._shown(request, super().delete_view(request, *args, **kwargs))
+
+    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._shown(request, super().history_view(request, *args, **kwargs))
 
     @telling_refusals
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -168,14 +173,6 @@ class PolicyAdmin(admin.ModelAdmin):
         if request.method == "GET" and response.status_code == HTTPStatus.OK:
             self.note_read(request, self._narrowed_to(request))
         return response
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        row = context["original"]
-        if row is not None and request.method == "GET":
-            self.note_look(request, row)
-        return super().render_change_form(request, context, *args, **kwargs)
 
     def note_look(self, request: HttpRequest, row: Any) -> None:
         """Record that somebody looked at a row."""
@@ -192,9 +189,19 @@ class PolicyAdmin(admin.ModelAdmin):
             action=self.read_of_one if organization else self.read_of_any,
         )
 
+    def _shown(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        """Return the page, having recorded that somebody looked at the row that it is about."""
+        context = getattr(response, "context_data", None) or {}
+        # A form has its row under one name, what is asked and told of rows under the other.
+        row = context.get("original") or context.get("object")
+        if row is not None and request.method == "GET":
+            self.note_look(request, row)
+        return response
+
     def _narrowed_to(self, request: HttpRequest) -> Organization | None:
         """Return the one organization whose rows a list shows, or None."""
-        chosen = request.GET.get("organization", "")
+        named = {each for name in _OF_ORGANIZATION for each in request.GET.getlist(name)}
+        chosen = named.pop() if len(named) == 1 else ""
         if not (chosen.isdecimal() and len(chosen) < _LONGEST_NUMBER):
             return None
         return policy.visible(_person(request), Organization.objects.filter(pk=chosen)).first()
