@@ -40,6 +40,9 @@ _MOST_ANNOUNCED = 100
 # Tells other hosts, in the transaction of a change, what it changes: `k:12`, `o:3` or `*`.
 announce: Callable[[BaseDatabaseWrapper, list[str]], None] | None = None
 
+# Noted where a change concerns no organization: otherwise it would be one of everything.
+NO_ORGANIZATION = 0
+
 _OF_KEYS = (Concern.KEY, Concern.KEY_OR_ORGANIZATION)
 _is_newborn: ContextVar[bool] = ContextVar("is_newborn", default=False)
 

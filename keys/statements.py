@@ -57,6 +57,9 @@ _IDLE_COLUMNS = {
     "keys_keysecret": frozenset({"last_used_at", "digest", "pepper_id"}),
 }
 
+# Columns of people that verdicts only mention, for organizations whose keys they own.
+_MENTIONED_COLUMNS = {"keys_user": frozenset({"first_name", "last_name"})}
+
 _NAMES = re.compile(rf"\b(?:{'|'.join(TABLES)})\b", re.IGNORECASE)
 _WRITE = re.compile(
     r"\s*(?P<verb>INSERT(?: OR IGNORE)? INTO|UPDATE|DELETE FROM)\s+(?:ONLY\s+)?"
@@ -98,6 +101,8 @@ def concern_of(sql: str) -> Concern | None:
         columns = _assigned_columns(sql[write.end() :])
         if columns is not None and columns <= _IDLE_COLUMNS[table]:
             return None
+        if columns is not None and columns <= _MENTIONED_COLUMNS.get(table, frozenset()):
+            return Concern.ORGANIZATION
     return TABLES[table]
 
 

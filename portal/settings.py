@@ -352,7 +352,7 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed_device": "10/5m/key",
     # What comes as if the provider of single sign-on said that somebody's session ended there.
     "single_sign_on_logout": "30/m/ip",
-    # Each time, all that is remembered of keys is read again.
+    # Each time, what is remembered of the keys of one's organizations is read again.
     "change_name": "10/h/user",
 }
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True

@@ -217,6 +217,23 @@ class TestMemory:
             change()
             assert ask(key.secret, scopes=["UPDATE"]) is code
 
+    def test_a_name_is_read_again_where_keys_mention_it_and_nowhere_else(
+        self, key, developer, viewer, stranger, other, superuser
+    ):
+        def name(person, first_name):
+            services.name_oneself(actor=person, first_name=first_name, last_name="")
+
+        snapshots.find(key.secret)
+        for elsewhere in (stranger, superuser):
+            name(elsewhere, "Ada")
+            assert is_remembered(key.secret)
+        name(viewer, "Vera")
+        assert not is_remembered(key.secret)
+        name(viewer, "Vera")
+        assert is_remembered(key.secret)
+        name(developer, "Dana")
+        assert snapshots.find(key.secret).owner.display_name == "Dana"
+
     def test_what_was_never_committed_is_not_remembered(self, acme, owner, key):
         """A key of a transaction that is rolled back was never there."""
         with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012

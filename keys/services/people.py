@@ -6,7 +6,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from keys import policy
+from keys import generations, policy
 from keys.models import User
 from keys.policy import Actor
 from keys.services import audit
@@ -95,17 +95,23 @@ def _fill(person: User, changes: dict[str, Any]) -> None:
 
 
 def _save_difference(actor: Actor, person: User, before: dict[str, Any]) -> None:
-    """Write what differs, and record it; nothing, where nothing does.
-
-    Every write lets each host read again what it remembers of keys.
-    """
+    """Write what differs, and record it; nothing, where nothing does."""
     changes = {
         field: [before[field], value]
         for field, value in _describe(person).items()
         if before[field] != value
     }
     if changes:
+        _note_whose_keys_mention(person)
         save(person, update_fields=list(changes))
         audit.record(
             actor=actor, action="user.updated", obj=person, organization=None, changes=changes
         )
+
+
+def _note_whose_keys_mention(person: User) -> None:
+    # Answers tell the name of a key's owner. Keys elsewhere are dead: whoever joins again is
+    # a change of that organization.
+    organizations = person.memberships.values_list("organization_id", flat=True)
+    for organization in organizations or [generations.NO_ORGANIZATION]:
+        generations.note_organization(organization)
