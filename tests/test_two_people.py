@@ -1,14 +1,19 @@
 """MANAGE is given by two people, where the organization asks for that."""
 
+from datetime import timedelta
+
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.urls import reverse
+from django.utils import timezone
 
 from keys import policy, services
+from keys.models import KeySecret
 from keys.rules import RoleTerms
+from keys.services import leaks
 from keys.services.enforcing import ApprovalRequiredError
 from tests.conftest import make_person
-from tests.key_pages import page_of, sign_in, words_of
+from tests.key_pages import page_of, sign_in, text_of, words_of
 from tests.test_approvals import ask, fresh, role, url
 
 pytestmark = pytest.mark.django_db
@@ -66,6 +71,35 @@ class TestTwoPeopleForManage:
         )
         for actor, key in ((manage_key, manage_key), (admin, own), (policy.OPERATOR, own)):
             assert services.rotate_key(actor=actor, key=key).secret
+
+    def test_a_new_secret_is_offered_to_whom_it_would_be_shown(
+        self, manage_key, acme, owner, admin, two_people
+    ):
+        own = services.issue_key(
+            actor=policy.OPERATOR, organization=acme, name="Own", owner=admin, scopes=["MANAGE"]
+        )
+        services.update_organization(actor=owner, organization=acme, rotation_days=30)
+        long_ago = timezone.now() - timedelta(days=40)
+        for rows in (acme.api_keys.all(), KeySecret.objects.all()):
+            rows.update(created_at=long_ago)
+        for key in (manage_key, own):
+            leaks.look_up(services.hand_in_secret(secret=key.secret))
+        client = sign_in(admin)
+        for page in (
+            *(page_of(own, tab) for tab in ("detail", "rotation")),
+            url("hygiene-check", "older_than_policy"),
+            url("leaks"),
+        ):
+            assert page_of(own, "rotate") in text_of(client.get(page)), page
+        for page in (
+            *(page_of(manage_key, tab) for tab in ("detail", "rotation")),
+            url("hygiene-check", "older_than_policy"),
+            url("leaks"),
+        ):
+            assert page_of(manage_key, "rotate") not in text_of(client.get(page)), page
+        for page in (url("hygiene-check", "older_than_policy"), url("leaks")):
+            assert page_of(manage_key, "revoke") in text_of(client.get(page)), page
+            assert page_of(own, "revoke") not in text_of(client.get(page)), page
 
     def test_a_secret_of_a_key_without_it_is_shown_to_one(self, two_people, acme, admin):
         shared = services.issue_key(

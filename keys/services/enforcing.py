@@ -6,6 +6,7 @@ new rule stops no key; and scopes may always be taken away.
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -107,13 +108,27 @@ def refuse_seeing(actor: Actor, key: APIKey) -> None:
     are the key itself, or the person whom it acts for. How long the key lives is not asked
     again: that was agreed on for the key, whoever holds it, and a new secret does not change it.
     """
-    person = person_behind(actor)
-    if actor == key or (person is not None and person.pk == key.owner_id):
+    if _is_of(key, actor):
         return
     found, gained = rules.rules_of(key.organization), key.scope_codes
     reasons = reasons_for_approval(actor, found, gained=gained, ends=[], now=timezone.now())
     if reasons:
         raise ValidationError(ask_anew(reasons))
+
+
+def shown_alone(actor: Actor, found: Rules, keys: Iterable[APIKey]) -> set[int]:
+    """Return the numbers of those keys of which refuse_seeing() refuses the actor no secret.
+
+    `found` are the rules of their organization. Where it has some for roles, one query for
+    each other set of scopes; none where it has no rules.
+    """
+    now = timezone.now()
+
+    @cache
+    def is_free(codes: frozenset[str]) -> bool:
+        return not reasons_for_approval(actor, found, gained=codes, ends=[], now=now)
+
+    return {key.pk for key in keys if _is_of(key, actor) or is_free(frozenset(key.scope_codes))}
 
 
 def ask_anew(reasons: Iterable[Reason]) -> str:
@@ -210,6 +225,12 @@ def person_behind(actor: Actor) -> User | None:
     if isinstance(actor, APIKey):
         return actor.owner
     return actor if isinstance(actor, User) else None
+
+
+def _is_of(key: APIKey, actor: Actor) -> bool:
+    """Whether the actor is the key itself, or acts for the person whom it acts for."""
+    person = person_behind(actor)
+    return actor == key or (person is not None and person.pk == key.owner_id)
 
 
 def _two_people(actor: Actor, found: Rules, codes: Collection[str]) -> Reason | None:

@@ -166,7 +166,7 @@ def _act(key: APIKey, secret: KeySecret) -> LeakOutcome:
             if wanted is LeakOutcome.DISABLE and not key.disabled:
                 disable_key(actor=policy.OPERATOR, key=key)
             elif wanted is LeakOutcome.ROTATE and secret == key.current_secret:
-                # Nobody sees the new one: whoever answers for the key rotates once more.
+                # Nobody sees the new one: who may see one rotates once more, or the key is revoked.
                 rotate_key(actor=policy.OPERATOR, key=key)
             elif wanted is LeakOutcome.ROTATE:
                 retire_secret(actor=policy.OPERATOR, secret=secret)

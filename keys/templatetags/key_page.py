@@ -15,6 +15,8 @@ from keys.models import APIKey, Decision, KeySecret
 from keys.models.keys import Status
 from keys.policy import is_locked_for
 from keys.roles import Permission
+from keys.rules import loaded_rules
+from keys.services.enforcing import shown_alone
 from keys.templatetags.navigation import Place
 from keys.templatetags.policy import may
 from keys.templatetags.status import standing_of
@@ -98,14 +100,21 @@ def key_tabs(context: Context, key: APIKey) -> dict:
 def changeable(context: Context, permission: str, key: APIKey) -> bool:
     """Say whether to offer a change: the person may, and neither end nor lock stands in the way.
 
-    Nothing stands in the way of looking.
+    Nothing stands in the way of looking. A new secret is offered to whom it would be shown.
     """
     if permission == Permission.VIEW_APIKEY:
         return may(context, permission, key)
     is_locked = is_locked_for(key, Permission(permission))
     if key.revoked_at or (is_locked and not may(context, Permission.LOCK_APIKEY, key)):
         return False
-    return may(context, permission, key)
+    if not may(context, permission, key):
+        return False
+    return permission != Permission.ROTATE_APIKEY or _is_shown_alone(context, key)
+
+
+def _is_shown_alone(context: Context, key: APIKey) -> bool:
+    found = loaded_rules(context["organization"])
+    return bool(shown_alone(context["request"].user, found, [key]))
 
 
 @register.simple_tag

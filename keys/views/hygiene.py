@@ -18,6 +18,7 @@ from keys.models import APIKey, Organization
 from keys.models.keys import APIKeyQuerySet
 from keys.orderings import ORDERINGS, take_page
 from keys.roles import Permission
+from keys.services.enforcing import shown_alone
 from keys.views.base import OrganizationRequest, in_organization, render_page, visible_keys
 
 
@@ -125,9 +126,17 @@ def hygiene_check(request: OrganizationRequest, check: str) -> HttpResponse:
         "page": page,
         "looked_through": hygiene.MOST_LOOKED_THROUGH,
         "rows": _rows(check, page.keys, now),
+        "rotatable": _rotatable(request, check, page.keys),
         "actions": [each for each in remedy.actions if _may_some(page.keys, each)],
     }
     return render_page(request, "keys/hygiene_check.html", context)
+
+
+def _rotatable(request: OrganizationRequest, check: str, keys: list[APIKey]) -> set[int]:
+    """Return the numbers of the keys whose new secret the person would see, where it is asked."""
+    if check != "older_than_policy":
+        return set()
+    return shown_alone(request.user, rules.loaded_rules(request.organization), keys)
 
 
 def _rows(check: str, keys: list[APIKey], now: datetime) -> list[tuple[APIKey, Any]]:

@@ -15,7 +15,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from keys import policy, services
 from keys.forms.telling import FoundForm
 from keys.roles import Permission
+from keys.rules import rules_of
 from keys.scanner_rules import SCANNERS
+from keys.services.enforcing import shown_alone
 from keys.services.leaks import look_up_later
 from keys.views.base import OrganizationRequest, in_organization, render_page
 from keys.views.numbered import take_numbered
@@ -67,10 +69,17 @@ def scanner_rules(request: HttpRequest, scanner: str) -> HttpResponse:
 def leak_reports(request: OrganizationRequest) -> HttpResponse:
     """The keys that somebody found, as far as the person may see them."""
     rows = policy.visible(request.user, request.organization.leak_reports.all())
-    rows = policy.with_permissions(request.user, rows, Permission.CHANGE_APIKEY)
-    rows = rows.select_related("key", "key__owner")
+    rows = policy.with_permissions(
+        request.user, rows, Permission.CHANGE_APIKEY, Permission.DELETE_APIKEY
+    )
+    rows = rows.select_related("key__owner", "key__role")
+    rows = rows.prefetch_related("key__scopes", "key__role__scopes")
+    page = take_numbered(rows, request.GET.get("page"), ROWS_SHOWN)
     context = {
-        "page": take_numbered(rows, request.GET.get("page"), ROWS_SHOWN),
+        "page": page,
+        "rotatable": shown_alone(
+            request.user, rules_of(request.organization), [report.key for report in page]
+        ),
         "scanners": SCANNERS,
     }
     return render_page(request, "keys/leaks.html", context)
