@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from keys import policy
 from keys.models import APIKey, AuditEvent
+from keys.search import people_named
 
 # What was done, by what it was done to.
 ACTIONS: list[tuple[str | Promise, list[tuple[str, str | Promise]]]] = [
@@ -124,9 +125,7 @@ class AddressFilter(django_filters.CharFilter):
 class AuditFilter(django_filters.FilterSet):
     """Narrows an audit trail for people. `request.user` says whose keys may be asked for."""
 
-    actor = django_filters.CharFilter(
-        field_name="actor_label", lookup_expr="icontains", max_length=200, label=_("Who")
-    )
+    actor = django_filters.CharFilter(method="filter_actor", max_length=200, label=_("Who"))
     action = django_filters.ChoiceFilter(choices=ACTIONS, empty_label=_("Anything"), label=_("Did"))
     object = django_filters.CharFilter(
         field_name="object_label", lookup_expr="icontains", max_length=200, label=_("To what")
@@ -147,6 +146,11 @@ class AuditFilter(django_filters.FilterSet):
     class Meta:
         model = AuditEvent
         fields: list[str] = []
+
+    def filter_actor(self, queryset, name, value):
+        """Find what somebody did by their address, or by the name that they go by today."""
+        named = Q(actor_user__in=people_named(value).values("pk"))
+        return queryset.filter(Q(actor_label__icontains=value) | named)
 
     def filter_since(self, queryset, name, value):
         return queryset.filter(at__gte=_midnight(value))

@@ -97,11 +97,17 @@ def by_label_end(text: str) -> Sign:
     return Sign(Q(Exists(labelled)), lambda keys: _keys_labelled(text))
 
 
-def by_owner(text: str) -> Sign:
-    """Every word is in the owner's name; or the text, where it has an `@`, in their address."""
+def people_named(text: str) -> QuerySet[User]:
+    """Return the people in whose name is every word."""
     people = User.objects.all()
     for word in text.split()[:_MAX_WORDS]:
         people = people.filter(Q(first_name__icontains=word) | Q(last_name__icontains=word))
+    return people
+
+
+def by_owner(text: str) -> Sign:
+    """Every word is in the owner's name; or the text, where it has an `@`, in their address."""
+    people = people_named(text)
     if "@" in text:
         people |= User.objects.filter(email__icontains=text)
     return Sign(Q(owner__in=people.values("pk")), lambda keys: _keys_of(people, keys))

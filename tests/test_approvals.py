@@ -260,6 +260,8 @@ class TestDeciding:
         ):
             with pytest.raises(ValidationError, match="or less"):
                 services.approve_request(actor=owner, request=asked, **more)
+        with pytest.raises(ValidationError, match="or deny the request"):
+            services.approve_request(actor=owner, request=asked, scopes=[])
         services.approve_request(actor=owner, request=asked, scopes=["DELETE"], expires_at=sooner)
         told = [each.changes for each in AuditEvent.objects.filter(object_type="approvalrequest")]
         assert told[1:] == [{"reason": "Old files pile up."}]

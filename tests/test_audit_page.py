@@ -187,7 +187,10 @@ def test_trail_is_narrowed_by_who_what_where_and_when(owner, admin, developer, a
     def found(**filters) -> list[str]:
         return [event.action for event in client.get(trail(acme), filters).context["page"].rows]
 
+    services.name_oneself(actor=admin, first_name="Anna", last_name="Admin")
     assert found(actor="ADMIN@", until="2020-12-31") == ["apikey.disabled"]
+    assert found(actor="anna admin", until="2020-12-31") == ["apikey.disabled"]
+    assert found(actor="anna owner") == []
     assert found(action="apikey.issued") == ["apikey.issued"]
     assert found(object="back", action="apikey.disabled") == ["apikey.disabled"]
     assert found(door="api") == []

@@ -73,7 +73,7 @@ def context(actor: User) -> dict[str, Any]:
     return {
         "concerns": [each for each in _concerns(actor, keys, now) if each.count],
         "spikes": _spikes(actor, now),
-        "numbers": [*_sizes(actor, keys), *_judgements(actor, now)],
+        "numbers": [*_sizes(actor, keys, now), *_judgements(actor, now)],
         "events": list(events[:EVENTS_SHOWN]),
     }
 
@@ -104,7 +104,7 @@ def _concerns(actor: User, keys: Any, now: datetime) -> Iterator[Concern]:
     )
 
 
-def _sizes(actor: User, keys: Any) -> Iterator[Number]:
+def _sizes(actor: User, keys: Any, now: datetime) -> Iterator[Number]:
     organizations = policy.visible(actor, Organization.objects.all())
     yield Number(_("Organizations"), count_up_to(organizations), _listed("organization"))
     yield Number(
@@ -112,7 +112,8 @@ def _sizes(actor: User, keys: Any) -> Iterator[Number]:
         count_up_to(visible_people(actor)),
         _listed("user") if actor.has_perm("keys.view_user") else "",
     )
-    yield Number(_("Live keys"), count_up_to(keys.live()), _listed("apikey", status=Status.ACTIVE))
+    active = keys.with_status(Status.ACTIVE, now)
+    yield Number(_("Active keys"), count_up_to(active), _listed("apikey", status=Status.ACTIVE))
 
 
 def _judgements(actor: User, now: datetime) -> Iterator[Number]:

@@ -266,6 +266,8 @@ def _narrowed(
         wanted, asked = set(scopes), approval_terms.scopes_of(request.organization, terms)
         if not wanted <= asked:
             raise ValidationError({"scopes": _("Approve what was asked for, or less.")})
+        if asked and not wanted:
+            raise ValidationError({"scopes": _("Leave at least one scope, or deny the request.")})
         if wanted != asked:
             terms |= {"role": None, "scopes": sorted(wanted)}
     if expires_at is not UNSAID:
