@@ -14,7 +14,7 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote_to_bytes, urlencode
 
 import hypothesis
 import pytest
@@ -148,7 +148,7 @@ class Installation:
             sent.method, "/", sent.body, sent.content_type, headers=sent.headers
         ).environ
         path, _mark, environ["QUERY_STRING"] = sent.path.partition("?")
-        environ["PATH_INFO"] = self.factory.get(path).environ["PATH_INFO"]
+        environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1")
         kept: dict[str, object] = {}
 
         def start_response(status, headers, exc_info=None):
