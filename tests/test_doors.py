@@ -212,7 +212,10 @@ PAGES = {
     "POST keys:policy": ("302 403 403 200 200 404 403", {}),
     "GET keys:approvals": (PAGE, None),
     "GET keys:approval": (KEY_PAGE, None),
-    "POST keys:approval": ("302 404 403 302 302 404 403", {"action": "approve"}),
+    "POST keys:approval": (
+        "302 404 403 302 302 404 403",
+        {"action": "approve", "scopes": ["READ"]},
+    ),
     "POST keys:approval-issue": ("302 404 302 403 403 404 403", {}),
     "GET keys:role-ask": (MANAGERS_PAGE, None),
     "POST keys:role-ask": (MANAGERS_PAGE, {}),

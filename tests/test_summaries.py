@@ -149,12 +149,14 @@ def test_how_much_it_may_spend_is_told(limit, reset, sentence):
 
 def test_kinds_that_can_be_deleted_come_from_the_grant_table():
     assert deletable_kinds(FACTS) == []
-    assert deletable_kinds(replace(FACTS, scopes=frozenset({"DELETE"}))) == ["API keys"]
+    assert deletable_kinds(replace(FACTS, scopes=frozenset({"DELETE"}))) == ["keys of Dora"]
+    shared = replace(FACTS, owner=None, scopes=frozenset({"DELETE"}))
+    assert deletable_kinds(shared) == ["keys that belong to it itself"]
     assert deletable_kinds(replace(FACTS, scopes=frozenset({"MANAGE"}))) == [
         "API keys", "members", "roles", "scopes", "workspaces",
     ]  # fmt: skip
     own = frozenset({"orders:delete", "bills:*", "lists:read", "DELETE"})
-    assert deletable_kinds(replace(FACTS, scopes=own)) == ["API keys", "bills", "orders"]
+    assert deletable_kinds(replace(FACTS, scopes=own)) == ["keys of Dora", "bills", "orders"]
 
 
 @pytest.mark.parametrize(

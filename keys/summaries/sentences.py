@@ -96,7 +96,8 @@ def deletable_kinds(facts: Facts) -> list[str]:
         for scope in facts.scopes & set(BuiltInScope)
         for permission in GRANTS[BuiltInScope(scope)]
     }
-    here = [str(name) for permission, name in _DELETABLE.items() if permission in granted]
+    names = {**_DELETABLE, Permission.DELETE_APIKEY: _keys_in_reach(facts)}
+    here = [str(name) for permission, name in names.items() if permission in granted]
     return here + sorted(
         {
             resource
@@ -104,6 +105,15 @@ def deletable_kinds(facts: Facts) -> list[str]:
             if action in _DELETING_ACTIONS
         }
     )
+
+
+def _keys_in_reach(facts: Facts) -> str | Promise:
+    """Return how the keys are called that a key's scopes are about."""
+    if facts.is_managing:
+        return _DELETABLE[Permission.DELETE_APIKEY]
+    if facts.owner is None:
+        return _("keys that belong to it itself")
+    return _("keys of %(owner)s") % {"owner": facts.owner}
 
 
 def credit(facts: Facts) -> str:
