@@ -323,7 +323,7 @@ def test_every_kind_has_words_for_one_and_for_many(quiet, acme, developer, key, 
         **outbox.facts_of(key), "actor": "somebody", "address": "192.0.2.1", "role": "admin",
         "outcome": "notify", "source": "https://example.com/x", "webhook": 1, "step": "denied",
         "text": "No.", "used_at": NOW.isoformat(), "ends_at": NOW.isoformat(),
-        "expires_at": NOW.isoformat(), "request": 1,
+        "expires_at": NOW.isoformat(), "request": 1, "kind": "issue",
     }  # fmt: skip
     one = mails.compose([Message(kind=kind, data=data, person=developer)])
     many = mails.compose([Message(kind=kind, data=data, person=developer)] * 3)
