@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+import psycopg
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import (
     Case,
@@ -195,8 +197,9 @@ class _Statement:
         if connection.connection is not None:
             try:
                 return _thread.ask(connection.connection, self._text, params)
-            except (errors.OperationalError, errors.InterfaceError):
-                # The server ended an idle connection, or is another one since a failover.
+            except (errors.OperationalError, errors.InterfaceError, errors.NotSupportedError):
+                # The server ended an idle connection, or is another one since a failover; or
+                # the tables are others than when it planned.
                 connection.close()
         connection.ensure_connection()
         with connection.wrap_database_errors:
@@ -223,7 +226,7 @@ class _Thread(threading.local):
     def ask(self, driver: Any, text: str, params: Sequence[Any]) -> Any:
         """Return the first row that is found over the driver's connection, or None."""
         if driver is not self._driver:
-            self._driver, self._cursor = driver, driver.cursor()
+            self._driver, self._cursor = driver, _cursor_of(driver)
         self._cursor.execute(text, params)
         # All of them: as long as there are rows to fetch, SQLite stays at what was true before.
         rows = self._cursor.fetchall()
@@ -231,6 +234,19 @@ class _Thread(threading.local):
 
 
 _thread = _Thread()
+
+
+def _cursor_of(driver: Any) -> Any:
+    """Return a cursor on the driver's connection; PostgreSQL plans each of its statements once.
+
+    To plan costs it ten times what it costs to look. Where a pooler passes each transaction to
+    another server, none knows what was planned.
+    """
+    if connections[DEFAULT_DB_ALIAS].vendor != "postgresql" or settings.FEED_DATABASE_URL:
+        return driver.cursor()
+    # Django's own cursors put values into the text, and leave it at that.
+    driver.prepare_threshold = 0
+    return psycopg.Cursor(driver)
 
 
 def _marks(field_name: str, count: int) -> list[Any]:

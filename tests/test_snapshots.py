@@ -291,6 +291,42 @@ class TestMemory:
         other.close()
         assert snapshots.find(key.secret).key_id == key.pk
 
+    @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite plans in no time")
+    def test_the_database_plans_once_unless_each_transaction_is_on_another_server(
+        self, key, settings
+    ):
+        def planned() -> tuple:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT count(*), sum(generic_plans + custom_plans) "
+                               "FROM pg_prepared_statements")  # fmt: skip
+                return cursor.fetchone()
+
+        connection.close()
+        for asked in (1, 2):
+            snapshots.forget()
+            assert snapshots.find(key.secret)
+            assert planned() == (1, asked)
+        connection.close()
+        settings.FEED_DATABASE_URL = "postgres://behind.the.pooler/keyhaven"
+        snapshots.forget()
+        assert snapshots.find(key.secret)
+        assert planned() == (0, None)
+
+    @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite plans in no time")
+    def test_what_was_planned_for_other_tables_is_planned_anew(self, key):
+        def make_names(kind: str) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute(f"ALTER TABLE keys_apikey ALTER COLUMN name TYPE {kind}")
+
+        assert snapshots.find(key.secret)
+        length = APIKey._meta.get_field("name").max_length
+        try:
+            make_names("text")
+            snapshots.forget()
+            assert snapshots.find(key.secret).key_id == key.pk
+        finally:
+            make_names(f"varchar({length})")
+
 
 @pytest.mark.django_db(transaction=True)
 def test_a_key_is_found_over_the_connection_of_an_event_loop_too(acme, owner, key, monkeypatch):
