@@ -23,6 +23,7 @@ ACTIONS: list[tuple[str | Promise, list[tuple[str, str | Promise]]]] = [
             ("apikey.issued", _("Key issued")),
             ("apikey.updated", _("Key changed")),
             ("apikey.rotated", _("Secret rotated")),
+            ("apikey.handed_over", _("Key handed over")),
             ("apikey.secret_retired", _("Old secret ended")),
             ("apikey.disabled", _("Key disabled")),
             ("apikey.enabled", _("Key enabled")),

@@ -1,5 +1,6 @@
 """A key of somebody who leaves goes on without them, with a new secret."""
 
+import json
 import re
 from datetime import timedelta
 
@@ -9,7 +10,7 @@ from django.urls import reverse
 
 from keys import services
 from keys.forms.rotating import HandOverForm
-from keys.models import APIKey, AuditEvent, Scope
+from keys.models import APIKey, AuditEvent, Scope, WebhookDelivery
 from keys.networks import parse_address
 from keys.rules import RoleTerms
 from keys.verification import Code
@@ -46,11 +47,21 @@ def test_the_old_secret_works_for_as_long_as_was_said(acme, admin, key):
 
 def test_what_happened_is_in_the_trail_without_a_secret(acme, admin, developer, key):
     given = services.hand_over_key(actor=admin, key=key, owner=None)
-    updated, rotated = AuditEvent.objects.order_by("-pk")[:2][::-1]
-    assert (updated.action, rotated.action) == ("apikey.updated", "apikey.rotated")
-    assert updated.changes == {"owner": [str(developer), None]}
-    assert updated.actor_user_id == admin.pk
-    assert given.secret not in f"{updated.changes}{rotated.changes}"
+    handed_over, rotated = AuditEvent.objects.order_by("-pk")[:2][::-1]
+    assert (handed_over.action, rotated.action) == ("apikey.handed_over", "apikey.rotated")
+    assert handed_over.changes == {"owner": [str(developer), None]}
+    assert handed_over.actor_user_id == admin.pk
+    assert given.secret not in f"{handed_over.changes}{rotated.changes}"
+
+
+def test_programs_are_told_once_that_it_was_handed_over(acme, admin, key):
+    services.create_webhook(actor=admin, organization=acme, url="https://example.com/")
+    given = services.hand_over_key(actor=admin, key=key, owner=None)
+    told = [json.loads(each.body) for each in WebhookDelivery.objects.order_by("pk")]
+    assert [each["type"] for each in told] == ["apikey.handed_over", "apikey.rotated"]
+    assert told[0]["data"]["changed"] == ["owner"]
+    assert told[0]["data"]["key"]["owner"] is None
+    assert given.secret not in str(told)
 
 
 def test_a_key_of_somebody_who_left_already_stays_disabled(acme, admin, developer, key):

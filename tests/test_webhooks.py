@@ -398,8 +398,8 @@ class TestWhoMay:
 def test_the_names_of_events_are_what_receivers_were_told():
     names = {
         "apikey": (
-            "issued updated disabled enabled rotated secret_retired revoked locked unlocked "
-            "expiring expired old_secret_used"
+            "issued updated disabled enabled rotated handed_over secret_retired revoked locked "
+            "unlocked expiring expired old_secret_used"
         ),
         "leak": "reported",
         "membership": "created updated deleted",

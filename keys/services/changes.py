@@ -21,10 +21,16 @@ _CHANGEABLE_BY_ITSELF = frozenset({"name", "description"})
 
 @contextmanager
 def changing(
-    actor: Actor, key: APIKey, fields: Iterable[str], *, approval: ApprovalRequest | None = None
+    actor: Actor,
+    key: APIKey,
+    fields: Iterable[str],
+    *,
+    approval: ApprovalRequest | None = None,
+    action: str = "",
 ) -> Iterator[APIKey]:
     """Open a key for a change of these fields: yield its locked row, then record the difference.
 
+    Recorded as `action`, by default as that it was changed, disabled or enabled.
     Raises PermissionDenied, also when the key is then wider than the actor may give or the
     actor may not say what bounds it; ValidationError by field when it then breaks a rule of
     the organization; ApprovalRequiredError unless `approval` is given where it takes one; and
@@ -40,7 +46,7 @@ def changing(
         grants.refuse_release(actor, key, changed)
         grants.refuse_wider(actor, key, changed)
         enforcing.enforce(actor, key, changed, approval=approval)
-        _record_changes(actor, key, changed)
+        _record_changes(actor, key, changed, action)
 
 
 def open_key(actor: Actor, key: APIKey, permission: Permission) -> APIKey:
@@ -95,12 +101,19 @@ def _difference(key: APIKey, before: dict[str, Any]) -> dict[str, list[Any]]:
     }
 
 
-def _record_changes(actor: Actor, key: APIKey, changed: dict[str, list[Any]]) -> None:
+def _record_changes(actor: Actor, key: APIKey, changed: dict[str, list[Any]], action: str) -> None:
     if not changed:
         return
-    action = "apikey.updated"
-    if set(changed) == {"disabled"}:
-        action = "apikey.disabled" if key.disabled else "apikey.enabled"
     audit.record(
-        actor=actor, action=action, obj=key, organization=key.organization, changes=changed
+        actor=actor,
+        action=action or _action_of(key, changed),
+        obj=key,
+        organization=key.organization,
+        changes=changed,
     )
+
+
+def _action_of(key: APIKey, changed: dict[str, list[Any]]) -> str:
+    if set(changed) == {"disabled"}:
+        return "apikey.disabled" if key.disabled else "apikey.enabled"
+    return "apikey.updated"

@@ -10,6 +10,7 @@ PUBLISHED: dict[str, str | Promise] = {
     "apikey.disabled": _("A key was disabled"),
     "apikey.enabled": _("A key was enabled"),
     "apikey.rotated": _("A key got a new secret"),
+    "apikey.handed_over": _("A key was handed over to the organization or another person"),
     "apikey.secret_retired": _("An old secret was ended"),
     "apikey.revoked": _("A key was revoked"),
     "apikey.locked": _("Staff locked a key"),

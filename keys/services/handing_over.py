@@ -81,7 +81,7 @@ def hand_over_key(
     if owner is not None and owner != actor:
         raise PermissionDenied(_("You cannot give a key to somebody else: you see its secret."))
     with transaction.atomic():
-        with _alone(), changing(actor, key, ["owner"]) as open_key:
+        with _alone(), changing(actor, key, ["owner"], action="apikey.handed_over") as open_key:
             _refuse_odd_owner(open_key, owner)
             if open_key.owner_id != key.owner_id:
                 raise ValidationError({"owner": _("It was changed meanwhile; look at it again.")})
