@@ -272,7 +272,9 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+            ],
+            # The library's own tags draw an icon anew each time.
+            "libraries": {"heroicons": "keys.templatetags.icons"},
         },
     }
 ]

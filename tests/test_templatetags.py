@@ -4,9 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from django import forms
+from django.forms.renderers import DjangoTemplates
 from django.template import Context, Template
 from django.test import RequestFactory
 from django.utils import timezone
+from heroicons.templatetags import heroicons
+from pytest_django.asserts import assertHTMLEqual
 
 from keys import services
 from keys.templatetags.dates import relative
@@ -34,6 +38,26 @@ def test_table_frames_rows_with_heads_that_are_no_markup():
     assert "<tr><td>A &amp; B</td></tr>" in page
     assert "Actions" in page
     assert "Actions" not in render(text, head="A", may=False)
+
+
+def test_icon_is_the_librarys_and_drawn_once(monkeypatch):
+    text = '{% load heroicons %}{% heroicon_mini "plus" size=18 class="sign" %}'
+    drawn = heroicons.heroicon_mini("plus", size=18, **{"class": "sign"})
+    assert render(text) == drawn
+    monkeypatch.delattr("heroicons._render_icon")
+    assert render(text) == drawn
+    with pytest.raises(AttributeError):
+        render(text.replace("18", "19"))
+
+
+@pytest.mark.parametrize("chosen", ["", "a", "1000"])
+def test_choices_are_offered_as_django_offers_them(chosen):
+    choices = [("", "Any"), ("Letters", [("a", "A & B"), ("b", "B")]), (1000, "Many")]
+    widget = forms.Select({"class": "wide"}, choices)
+    ours = widget.render("kind", chosen, {"required": True})
+    theirs = widget.render("kind", chosen, {"required": True}, renderer=DjangoTemplates())
+    assert ours != theirs
+    assertHTMLEqual(ours, theirs)
 
 
 @pytest.mark.parametrize(
