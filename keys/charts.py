@@ -172,11 +172,10 @@ def sparkline_paths(slots: Sequence[Slot]) -> tuple[str, str]:
 
     The drawing is 100 high, and 10 wide for each slot.
     """
-    top = max((slot.total for slot in slots), default=0) or 1
+    used = [(index, slot) for index, slot in enumerate(slots) if slot.outcomes]
+    top = max((slot.total for _index, slot in used), default=0) or 1
     accepted, refused = [], []
-    for index, slot in enumerate(slots):
-        if not slot.outcomes:
-            continue
+    for index, slot in used:
         low = 100 - _height(slot.accepted, top, least=4)
         high = low - _height(slot.refused, top, least=4)
         if slot.accepted:

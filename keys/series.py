@@ -239,10 +239,11 @@ def totals_since(*, actor: Actor, keys: QuerySet[APIKey], since: datetime) -> di
 
 def totals(slots: Iterable[Slot]) -> dict[str, int]:
     """Return how often keys were `accepted` and `refused` in these slots together."""
-    accepted, refused = 0, 0
-    for slot in slots:
-        accepted, refused = accepted + slot.accepted, refused + slot.refused
-    return {"accepted": accepted, "refused": refused}
+    used = [slot for slot in slots if slot.outcomes]
+    return {
+        "accepted": sum(slot.accepted for slot in used),
+        "refused": sum(slot.refused for slot in used),
+    }
 
 
 def top_keys(

@@ -14,7 +14,7 @@ from django.template import Context
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from keys import charts
+from keys import charts, series
 from keys.charts import GROUPS, Column, Mark
 from keys.models import KeySecret
 from keys.series import Range, Slot, Spending
@@ -54,14 +54,15 @@ def outcome_chart(slots: Sequence[Slot], heading_id: str) -> dict[str, Any]:
 @register.inclusion_tag("components/sparkline.html")
 def sparkline(slots: Sequence[Slot]) -> dict[str, Any]:
     """Draw the requests of each slot as small columns, refused ones on top in another colour."""
+    if not any(slot.outcomes for slot in slots):
+        return {}
     accepted_path, refused_path = charts.sparkline_paths(slots)
     return {
+        **series.totals(slots),
         "accepted_path": accepted_path,
         "refused_path": refused_path,
-        "accepted": sum(slot.accepted for slot in slots),
-        "refused": sum(slot.refused for slot in slots),
         "days": len(slots),
-        "width": max(len(slots), 1) * 10,
+        "width": len(slots) * 10,
     }
 
 
