@@ -264,7 +264,41 @@ class TestRemoving:
         assert "Stopped: Backend." in reply.text
         verdict = services.verify_key(secret=key.secret, address=parse_address("192.0.2.7"))
         assert verdict.code is Code.OWNER_GONE
-        assert client.post(remove).status_code == 404
+
+    @pytest.mark.parametrize("name", ["member-remove", "member-edit", "member-keys"])
+    def test_somebody_removed_in_another_tab_is_said_to_be_gone(
+        self, client, owner, acme, developer, name
+    ):
+        client.force_login(owner)
+        there = page(name, member(acme, developer).pk)
+        services.remove_member(actor=owner, membership=member(acme, developer))
+        for reply in (client.get(there, follow=True), client.post(there, follow=True)):
+            assert reply.redirect_chain == [(page("members"), 302)]
+            assert "developer@acme.example is no longer a member." in reply.text
+        assert reverse("keys:members", args=["acme"]) in client.get(
+            there, headers={"HX-Request": "true"}
+        ).headers.get("HX-Redirect")
+
+    def test_whoever_was_added_again_is_not_said_to_be_gone(self, client, owner, acme, developer):
+        former = member(acme, developer)
+        pk = former.pk
+        services.remove_member(actor=owner, membership=former)
+        services.add_member(actor=owner, organization=acme, user=developer, role=role("developer"))
+        client.force_login(owner)
+        assert client.post(page("member-remove", pk)).status_code == 404
+        assert acme.memberships.filter(user=developer).exists()
+
+    def test_only_who_reads_the_trail_learns_that_somebody_is_gone(
+        self, client, owner, acme, developer, viewer, stranger, other
+    ):
+        pk = member(acme, developer).pk
+        services.remove_member(actor=owner, membership=member(acme, developer))
+        client.force_login(viewer)
+        assert client.post(page("member-remove", pk)).status_code == 404
+        client.force_login(stranger)
+        for slug in ("acme", other.slug):
+            there = reverse("keys:member-remove", args=[slug, pk])
+            assert client.post(there).status_code == 404
 
     def test_names_ten_keys_and_counts_the_rest(self, client, admin, acme, developer):
         for number in range(12):

@@ -4,7 +4,6 @@ from typing import cast
 
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -21,6 +20,7 @@ from keys.views.base import (
     render_page,
 )
 from keys.views.issuing import already_shown, show_secret
+from keys.views.members import of_member
 from keys.views.once import claim, was_claimed
 
 
@@ -53,10 +53,9 @@ def key_hand_over(request: OrganizationRequest, identifier: str) -> HttpResponse
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @in_organization
-def member_hand_over(request: OrganizationRequest, member_id: int) -> HttpResponse:
+@of_member
+def member_hand_over(request: OrganizationRequest, membership: Membership) -> HttpResponse:
     """Give all keys of a member, or some, elsewhere; the answer shows their new secrets, once."""
-    members = policy.visible(request.user, request.organization.memberships.all())
-    membership: Membership = get_object_or_404(members.select_related("user", "role"), pk=member_id)
     policy.require(request.user, Permission.ASSIGN_APIKEY, request.organization)
     keys = _keys_of(request, membership)
     form = HandOverSeveralForm(

@@ -1,11 +1,12 @@
 """The people of an organization: who they are, in which role, and until when."""
 
 from collections.abc import Callable
+from functools import wraps
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, Q, QuerySet
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
@@ -13,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
+from django_htmx.http import HttpResponseClientRedirect
 
 from keys import effects, policy, services
 from keys.forms.people import InviteForm, MemberFinder, MemberForm
@@ -72,12 +74,29 @@ def members(request: OrganizationRequest) -> HttpResponse:
     return render_page(request, "keys/members.html", context)
 
 
+def of_member(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Hand a view of an organization the membership of its path, or answer 404.
+
+    Where the membership ended, in another tab or by somebody else, that is said instead.
+    """
+
+    @wraps(view)
+    def wrapper(request: OrganizationRequest, member_id: int) -> HttpResponse:
+        rows = _memberships(request).prefetch_related("role__scopes")
+        try:
+            return view(request, get_object_or_404(rows, pk=member_id))
+        except (Http404, Membership.DoesNotExist):
+            return _say_gone(request, member_id)
+
+    return wrapper
+
+
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @in_organization
-def member_edit(request: OrganizationRequest, member_id: int) -> HttpResponse:
+@of_member
+def member_edit(request: OrganizationRequest, membership: Membership) -> HttpResponse:
     """Change a member's role, having said what it takes and gives, or make them an owner."""
-    membership = _get_member(request, member_id)
     policy.require(request.user, Permission.CHANGE_MEMBERSHIP, membership)
     form = MemberForm(request.POST or None, actor=request.user, membership=membership)
     if form.is_valid() and _is_agreed(request, form, membership):
@@ -101,9 +120,9 @@ def member_edit(request: OrganizationRequest, member_id: int) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @in_organization
-def member_remove(request: OrganizationRequest, member_id: int) -> HttpResponse:
+@of_member
+def member_remove(request: OrganizationRequest, membership: Membership) -> HttpResponse:
     """End somebody's membership, having said which keys stop."""
-    membership = _get_member(request, member_id)
     policy.require(request.user, Permission.DELETE_MEMBERSHIP, membership)
     return _confirm_end(
         request,
@@ -133,9 +152,9 @@ def leave(request: OrganizationRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @in_organization
-def member_transfer(request: OrganizationRequest, member_id: int) -> HttpResponse:
+@of_member
+def member_transfer(request: OrganizationRequest, membership: Membership) -> HttpResponse:
     """Hand one's ownership to another member, having said what that means."""
-    membership = _get_member(request, member_id)
     policy.require(request.user, Permission.OWN_ORGANIZATION, request.organization)
     return confirm_deletion(
         request,
@@ -175,9 +194,17 @@ def _invitations(request: OrganizationRequest) -> QuerySet[Invitation]:
     return rows.select_related("role", "invited_by", "invited_by_key")
 
 
-def _get_member(request: OrganizationRequest, member_id: int) -> Membership:
-    rows = _memberships(request).prefetch_related("role__scopes")
-    return get_object_or_404(rows, pk=member_id)
+def _say_gone(request: OrganizationRequest, member_id: int) -> HttpResponse:
+    """Say of whose membership this was that they are gone, to whoever may read that; else 404."""
+    events = policy.visible(request.user, request.organization.audit_events.all())
+    ends = events.filter(object_type="membership", action="membership.deleted")
+    event = ends.filter(object_id=str(member_id)).first()
+    who = event.changes["user"] if event else ""
+    if event is None or _memberships(request).filter(user__email=who).exists():
+        raise Http404
+    messages.info(request, _("%(who)s is no longer a member.") % {"who": who})
+    url = reverse("keys:members", args=[request.organization.slug])
+    return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
 
 
 def _is_agreed(request: OrganizationRequest, form: MemberForm, membership: Membership) -> bool:
