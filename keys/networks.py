@@ -170,6 +170,28 @@ def meets(networks: Iterable[str], network: str) -> bool:
     )
 
 
+class Confinement(NamedTuple):
+    """From where something may be used, in canonical networks, as in a verification."""
+
+    # None: from anywhere; empty: from nowhere.
+    allowed: tuple[str, ...] | None
+    denied: tuple[str, ...]
+
+    def is_within(self, outer: "Confinement") -> bool:
+        """Say whether `outer` allows every address that this allows."""
+        if outer.allowed is not None and (
+            self.allowed is None
+            or not all(covers(outer.allowed, network) for network in self.allowed)
+        ):
+            return False
+        return all(self._refuses(network) for network in outer.denied)
+
+    def _refuses(self, network: str) -> bool:
+        if covers(self.denied, network):
+            return True
+        return self.allowed is not None and not meets(self.allowed, network)
+
+
 class Source(NamedTuple):
     """Where a request came from."""
 

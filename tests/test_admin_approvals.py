@@ -68,6 +68,16 @@ def test_a_superuser_approves_what_then_whoever_asked_issues(
     assert services.issue_approved_key(actor=developer, request=asked).name == "Cleaner"
 
 
+def test_a_superuser_demands_from_where_the_key_works(as_superuser, asked, developer):
+    wrong = press(as_superuser, asked, "approve", note="", allowed_ips="nowhere")
+    assert "not an IP address" in errors(wrong)
+    press(as_superuser, asked, "approve", note="", allowed_ips="192.0.2.0/24  # Office")
+    key = services.issue_approved_key(actor=developer, request=asked)
+    assert [row.network for row in key.allowed_ips.all()] == ["192.0.2.0/24"]
+    text = as_superuser.get(page("approvalrequest_change", asked.pk)).text
+    assert "Allowed IPs: not said (192.0.2.0/24)" in text
+
+
 def test_a_denial_says_why(as_superuser, asked):
     response = press(as_superuser, asked, "deny", note="")
     assert "required" in errors(response)

@@ -148,6 +148,57 @@ class TestPages:
     def test_where_nobody_approves_nothing_is_said_of_it(self, acme, developer):
         assert "asks them" not in words_of(sign_in(developer).get(url("create")))
 
+    def test_who_decides_sees_the_summary_of_what_they_ticked(self, asked, owner):
+        client, page = sign_in(owner), url("approval", asked.pk)
+        end = (timezone.now() + 3 * DAY).strftime("%Y-%m-%dT%H:%M")
+        sent = {"scopes": ["READ"], "expires_at": end, "allowed_ips": "192.0.2.7", "preview": "1"}
+        for answer in (client.post(page, sent), client.post(page, sent, headers=HTMX)):
+            words = words_of(answer)
+            assert "The key in words, as you would approve it" in words
+            assert "It works from 192.0.2.7 only." in words
+            assert "for 3 days." in words
+            assert "It can revoke the keys" not in words
+        assert "<form" not in text_of(client.post(page, sent, headers=HTMX))
+        asked.refresh_from_db()
+        assert asked.state == "pending"
+
+    def test_what_is_half_typed_is_not_told_and_no_mistake_yet(self, asked, owner):
+        sent = {"scopes": ["READ", "DELETE"], "allowed_ips": "192.0.", "preview": "1"}
+        words = words_of(sign_in(owner).post(url("approval", asked.pk), sent))
+        assert "From where cannot be told yet" in words
+        assert "is not an IP address" not in words
+
+    def test_only_who_decides_gets_such_a_summary(self, asked, developer):
+        answer = sign_in(developer).post(url("approval", asked.pk), {"preview": "1"})
+        assert answer.status_code == 403
+
+    def test_who_asked_reads_from_where_the_key_may_be_used_only(self, asked, owner, developer):
+        sent = {
+            "action": "approve", "scopes": ["READ", "DELETE"], "note": "",
+            "expires_at": asked.terms["expires_at"][:16],
+            "allowed_ips": "192.0.2.0/24 # Office",
+        }  # fmt: skip
+        answer = sign_in(owner).post(url("approval", asked.pk), sent)
+        assert answer.status_code == 302, words_of(answer)
+        words = words_of(sign_in(developer).get(answer.url))
+        assert "Allowed IPs not said 192.0.2.0/24 (approved)" in words
+        assert "It works from 192.0.2.0/24 only." in words
+
+    def test_more_addresses_than_were_asked_for_are_refused_at_their_field(
+        self, strict, acme, owner, developer
+    ):
+        off = {"network": "198.51.100.8", "active": False}
+        request = ask(developer, acme, allowed_ips=["198.51.100.7", off])
+        client, page = sign_in(owner), url("approval", request.pk)
+        form = client.get(page).context["form"]
+        assert form["allowed_ips"].value() == "198.51.100.7"
+        sent = {"action": "approve", "scopes": ["READ", "DELETE"], "allowed_ips": "192.0.2.7"}
+        sent["expires_at"] = request.terms["expires_at"][:16]
+        refused = client.post(page, sent)
+        assert refused.context["form"].errors.keys() == {"allowed_ips"}
+        client.post(page, {**sent, "allowed_ips": "198.51.100.7"})
+        assert ApprovalRequest.objects.get().approved_terms == request.terms
+
     def test_a_denial_without_a_note_says_what_is_missing(self, asked, owner):
         page = sign_in(owner).post(url("approval", asked.pk), {"action": "deny"})
         assert "Say why, for whoever asked" in words_of(page)

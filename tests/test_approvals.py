@@ -266,6 +266,64 @@ class TestDeciding:
         key = services.issue_approved_key(actor=developer, request=asked)
         assert (key.scope_codes, key.expires_at) == (["DELETE"], sooner)
 
+    def test_who_approves_may_demand_from_where_the_key_works(self, asked, owner, developer):
+        inside = {"network": "198.51.100.0/24", "comment": "Office"}
+        approved = services.approve_request(
+            actor=owner,
+            request=asked,
+            allowed_ips=[inside, {"network": "198.51.100.9", "deny": True}],
+        )
+        told = AuditEvent.objects.latest("pk").changes
+        assert told == {"allowed_ips": [[], ["198.51.100.0/24 # Office", "not 198.51.100.9"]]}
+        key = services.issue_approved_key(actor=developer, request=approved)
+        for address, code in {"198.51.100.7": "VALID", "198.51.100.9": "FORBIDDEN_ADDRESS"}.items():
+            verdict = services.verify_key(secret=key.secret, address=parse_address(address))
+            assert verdict.code == code
+        assert not services.verify_key(secret=key.secret, address=HERE).is_valid
+
+    def test_the_addresses_that_are_asked_for_may_be_fewer_and_never_more(
+        self, strict, acme, owner, developer
+    ):
+        wanted = ["192.0.2.0/24", {"network": "192.0.2.9", "deny": True}]
+        request = ask(developer, acme, allowed_ips=wanted)
+        for more in (
+            [],
+            ["192.0.2.0/24"],
+            ["192.0.0.0/16", {"network": "192.0.2.9", "deny": True}],
+            ["192.0.2.1", "198.51.100.7"],
+        ):
+            with pytest.raises(ValidationError, match="or less") as caught:
+                services.approve_request(actor=owner, request=request, allowed_ips=more)
+            assert list(caught.value.message_dict) == ["allowed_ips"]
+        with pytest.raises(ValidationError, match="not an IP address"):
+            services.approve_request(actor=owner, request=request, allowed_ips=["nowhere"])
+        approved = services.approve_request(
+            actor=owner, request=request, allowed_ips=["192.0.2.0/29"]
+        )
+        key = services.issue_approved_key(actor=developer, request=approved)
+        assert [row.network for row in key.allowed_ips.all()] == ["192.0.2.0/29"]
+
+    def test_the_same_addresses_are_no_less(self, strict, acme, owner, developer):
+        request = ask(developer, acme, allowed_ips=["192.0.2.7/32"])
+        same = [{"network": "192.0.2.7", "deny": False, "comment": ""}]
+        approved = services.approve_request(actor=owner, request=request, allowed_ips=same)
+        assert approved.approved_terms == approved.terms
+
+    def test_a_key_that_gets_more_may_be_bound_to_addresses(self, strict, acme, owner, developer):
+        key = services.issue_key(
+            actor=developer, organization=acme, name="New", scopes=["READ"],
+            expires_at=timezone.now() + DAY, allowed_ips=["192.0.2.0/24"],
+        )  # fmt: skip
+        request = services.request_change(
+            actor=developer, key=key, reason="It cleans.", scopes=["READ", "DELETE"]
+        )
+        with pytest.raises(ValidationError, match="or less"):
+            services.approve_request(actor=owner, request=request, allowed_ips=["198.51.100.7"])
+        services.approve_request(actor=owner, request=request, allowed_ips=["192.0.2.1"])
+        key = fresh(key)
+        assert "DELETE" in key.scope_codes
+        assert [row.network for row in key.allowed_ips.all()] == ["192.0.2.1"]
+
     def test_nobody_approves_what_they_do_not_hold(self, strict, acme, owner, developer):
         orders = services.create_scope(actor=owner, organization=acme, code="orders:read")
         clerk = services.create_role(

@@ -217,6 +217,23 @@ class TestApproval:
             f"Issue the key yourself by {date_format(agreed.ends_at, 'DATETIME_FORMAT')}" in answer
         )
 
+    def test_who_asked_hears_what_of_it_was_not_approved(self, quiet, acme, owner, developer):
+        role = acme.memberships.get(user=developer).role
+        terms = RoleTerms(role, approval_scopes=frozenset({"DELETE"}))
+        services.update_policy(actor=owner, organization=acme, roles=[terms])
+        asked = services.request_key(
+            actor=developer, organization=acme, reason="Cleaning up.", name="Mop",
+            scopes=["READ", "DELETE"],
+        )  # fmt: skip
+        Message.objects.all().delete()
+        services.approve_request(
+            actor=owner, request=asked, scopes=["DELETE"], allowed_ips=["192.0.2.7"]
+        )
+        (answer,) = send_all()
+        assert (
+            "Not all of it: Scopes: READ, DELETE → DELETE; Allowed IPs: not said → 192.0.2.7."
+        ) in answer.body
+
     def test_a_mail_that_an_older_release_wrote_is_sent_without_the_end(
         self, quiet, acme, developer
     ):

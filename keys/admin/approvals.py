@@ -18,6 +18,7 @@ from keys.admin.base import ReadOnlyAdmin
 from keys.admin.buttons import Button, ButtonAdmin, ConfirmForm
 from keys.admin.filters import ChoiceFilter, OrganizationFilter
 from keys.admin.site import staff
+from keys.forms.fields import MAX_ADDRESS_TEXT, AddressesField
 from keys.models import ApprovalRequest
 from keys.models.approvals import ApprovalStatus
 from keys.policy import Actor
@@ -56,6 +57,22 @@ class NoteForm(ConfirmForm):
         return {"note": self.cleaned_data["note"]}
 
 
+class AgreementForm(NoteForm):
+    """To what one agrees: what was asked for, or that from fewer addresses."""
+
+    allowed_ips = AddressesField(
+        label=_("Allowed IPs"),
+        max_length=MAX_ADDRESS_TEXT,
+        required=False,
+        help_text=_("One a line, within what was asked for. Empty: as it was asked for."),
+    )
+
+    def values(self) -> dict[str, Any]:
+        lines = self.cleaned_data["allowed_ips"]
+        demanded = {"allowed_ips": [line.as_entry() for line in lines]} if lines else {}
+        return {**super().values(), **demanded}
+
+
 class DenialForm(NoteForm):
     """Why not."""
 
@@ -64,9 +81,9 @@ class DenialForm(NoteForm):
         self.fields["note"].required = True
 
 
-def _approve(actor: Actor, row: ApprovalRequest, note: str) -> None:
+def _approve(actor: Actor, row: ApprovalRequest, **decision: Any) -> None:
     try:
-        services.approve_request(actor=actor, request=row, note=note)
+        services.approve_request(actor=actor, request=row, **decision)
     except PermissionDenied as refusal:
         # Of whoever asked: they may not do it any more, whoever agrees.
         raise ValidationError(str(refusal)) from None
@@ -126,15 +143,16 @@ class ApprovalRequestAdmin(ReadOnlyAdmin, ButtonAdmin):
                 % {"count": count}
             ),
             consequence=_(
-                "As it was asked for. A change counts from the next request on; a new key is "
-                "issued by whoever asked, within a week, and its secret is shown to them alone."
+                "As it was asked for, or only from the addresses that you list. A change counts "
+                "from the next request on; a new key is issued by whoever asked, within a week, "
+                "and its secret is shown to them alone."
             ),
             bulk_label=_("Approve selected requests"),
             permission=Permission.APPROVE_APPROVALREQUEST,
             run=_approve,
             applies=_is_waiting,
             done=_("Approved %(name)s."),
-            form=NoteForm,
+            form=AgreementForm,
         ),
         Button(
             name="deny",

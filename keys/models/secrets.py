@@ -88,3 +88,9 @@ class AllowedIP(models.Model):
         # One spelling a network, so that the constraint sees duplicates.
         self.network = networks.canonical_network(self.network)
         super().save(*args, **kwargs)
+
+    @property
+    def line(self) -> str:
+        """The row as a line of text, with what is said about it."""
+        text = str(self) if self.active else f"{self} (inactive)"
+        return f"{text} # {self.comment}" if self.comment else text

@@ -1,6 +1,6 @@
 """What somebody asks for, as it is kept until somebody else agrees: plain JSON, and back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -11,7 +11,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from keys import summaries
-from keys.models import ApprovalRequest, Organization, Role, Scope, User, Workspace
+from keys.models import AllowedIP, ApprovalRequest, Organization, Role, Scope, User, Workspace
 from keys.models.rates import Period
 from keys.summaries import Facts
 
@@ -94,13 +94,24 @@ def end_of(packed: Mapping[str, Any]) -> datetime | None:
     return parse_datetime(end) if end is not None else None
 
 
-def facts_of(request: ApprovalRequest) -> Facts:
+def narrowings(request: ApprovalRequest) -> dict[str, list[Any]]:
+    """Return what was agreed to otherwise than it was asked for: by name [asked, approved]."""
+    approved = request.approved_terms or {}
+    return {
+        name: [request.terms.get(name), value]
+        for name, value in approved.items()
+        if name not in NOTES and request.terms.get(name) != value
+    }
+
+
+def facts_of(request: ApprovalRequest, terms: Mapping[str, Any] | None = None) -> Facts:
     """Return what decides what a key may do by what was asked for or, once it was, approved.
 
-    Of a change, with all that the key has already. Raises ValidationError when the role that it
-    would follow is gone.
+    Or by other `terms` in their place. Of a change, with all that the key has already. Raises
+    ValidationError when the role that it would follow is gone.
     """
-    terms = request.terms if request.approved_terms is None else request.approved_terms
+    if terms is None:
+        terms = request.terms if request.approved_terms is None else request.approved_terms
     facts = (
         Facts(organization=request.organization.name, owner=request.requester.name_and_address)
         if request.key is None
@@ -123,6 +134,42 @@ def facts_of(request: ApprovalRequest) -> Facts:
     return replace(facts, **said, **_origin_of(request.organization, terms))
 
 
+def lists_of(entries: Iterable[str | Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Return the facts that a list of allowed IPs comes to: what it allows and denies."""
+    active = [each for each in map(_whole, entries) if each["active"]]
+    return {
+        "allowed": tuple(each["network"] for each in active if not each["deny"]),
+        "denied": tuple(each["network"] for each in active if each["deny"]),
+    }
+
+
+def asked_entries(request: ApprovalRequest) -> list[dict[str, Any]]:
+    """Return the list of allowed IPs that is asked for; where none is, the one of the key."""
+    if "allowed_ips" in request.terms or request.key is None:
+        return [_whole(each) for each in request.terms.get("allowed_ips", ())]
+    return [entry_of(row) for row in request.key.allowed_ips.all()]
+
+
+def entry_of(row: AllowedIP) -> dict[str, Any]:
+    """Return a row of a list of allowed IPs as it is asked for."""
+    return {
+        "network": row.network,
+        "deny": row.deny,
+        "comment": row.comment,
+        "active": row.active,
+    }
+
+
+def in_lines(entries: Iterable[str | Mapping[str, Any]] | None) -> list[str]:
+    """Return a list of allowed IPs as the audit trail has it: a line each."""
+    return [AllowedIP(**_whole(each)).line for each in entries or ()]
+
+
+def _whole(entry: str | Mapping[str, Any]) -> dict[str, Any]:
+    said = {"network": entry} if isinstance(entry, str) else entry
+    return {"deny": False, "comment": "", "active": True, **said}
+
+
 def _origin_of(organization: Organization, terms: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts about from where the key works, as far as the terms say that."""
     said: dict[str, Any] = {}
@@ -130,11 +177,7 @@ def _origin_of(organization: Organization, terms: Mapping[str, Any]) -> dict[str
         said["follows_servers"] = terms["assign_server_ips"]
         said["servers"] = tuple(organization.server_addresses.values_list("network", flat=True))
     if "allowed_ips" in terms:
-        entries = terms["allowed_ips"]
-        rows = [{"network": each} if isinstance(each, str) else each for each in entries]
-        active = [row for row in rows if row.get("active", True)]
-        said["allowed"] = tuple(row["network"] for row in active if not row.get("deny"))
-        said["denied"] = tuple(row["network"] for row in active if row.get("deny"))
+        said |= lists_of(terms["allowed_ips"])
     return said
 
 

@@ -20,7 +20,8 @@ from keys.models import APIKey, ApprovalRequest, Membership, Organization, Role,
 from keys.models.approvals import OPEN_AFTER_APPROVAL, WAITS, ApprovalKind, ApprovalStatus
 from keys.policy import Actor
 from keys.roles import Permission
-from keys.services import approval_terms, audit, grants
+from keys.services import agreements, approval_terms, audit, grants
+from keys.services.allowed_ips import Entry
 from keys.services.approval_reasons import Reason
 from keys.services.changes import open_key
 from keys.services.enforcing import ApprovalRequiredError, person_behind
@@ -109,8 +110,11 @@ def approve_request(
     note: str = "",
     scopes: Iterable[str] = UNSAID,
     expires_at: datetime | None = UNSAID,
+    allowed_ips: Iterable[Entry] = UNSAID,
 ) -> ApprovalRequest:
-    """Agree to a request, or to less: fewer scopes, an earlier end. A role is given as a whole.
+    """Agree to a request, or to less: fewer scopes, an earlier end, from fewer addresses.
+
+    A role is given as a whole.
 
     A change is made at once; a new key waits a week for whoever asked to issue it. Raises
     PermissionDenied, also when the actor does not hold what is given, asked for it themselves,
@@ -119,7 +123,9 @@ def approve_request(
     with _deciding(actor, request, note) as request:
         if request.key is not None:
             request.key = open_key(actor, request.key, Permission.CHANGE_APIKEY)
-        terms = _narrowed(request, scopes, expires_at)
+        terms = agreements.narrowed(
+            request, scopes=scopes, expires_at=expires_at, allowed_ips=allowed_ips
+        )
         codes = approval_terms.scopes_of(request.organization, terms)
         grants.refuse_beyond(actor, request.organization, codes)
         _refuse_giving_back(request, codes)
@@ -131,7 +137,8 @@ def approve_request(
         else:
             _carry_out(request)
             request.status = ApprovalStatus.DONE
-        _record(actor, "approval.approved", request, _narrowing(request))
+        noted = {"note": request.note} if request.note else {}
+        _record(actor, "approval.approved", request, {**_narrowings(request), **noted})
     return request
 
 
@@ -256,43 +263,6 @@ def _require_state(request: ApprovalRequest, *states: ApprovalStatus) -> None:
         raise ValidationError(_("This request is over: %(state)s.") % {"state": label})
 
 
-def _narrowed(
-    request: ApprovalRequest, scopes: Iterable[str], expires_at: datetime | None
-) -> dict[str, Any]:
-    terms = dict(request.terms)
-    if request.kind == ApprovalKind.ROLE:
-        _refuse_part_of_role(scopes=scopes, expires_at=expires_at)
-    if scopes is not UNSAID:
-        wanted, asked = set(scopes), approval_terms.scopes_of(request.organization, terms)
-        if not wanted <= asked:
-            raise ValidationError({"scopes": _("Approve what was asked for, or less.")})
-        if asked and not wanted:
-            raise ValidationError({"scopes": _("Leave at least one scope, or deny the request.")})
-        if wanted != asked:
-            terms |= {"role": None, "scopes": sorted(wanted)}
-    if expires_at is not UNSAID:
-        asked_end = _asked_end(request)
-        if asked_end is not None and (expires_at is None or expires_at > asked_end):
-            raise ValidationError({"expires_at": _("Approve what was asked for, or less.")})
-        terms |= approval_terms.pack({"expires_at": expires_at})
-    return terms
-
-
-def _asked_end(request: ApprovalRequest) -> datetime | None:
-    """Return until when the key would live: who asks for other things leaves its end alone."""
-    if request.key is not None and "expires_at" not in request.terms:
-        return request.key.expires_at
-    return approval_terms.end_of(request.terms)
-
-
-def _refuse_part_of_role(**said: Any) -> None:
-    # What a role gives is the role's to say, and nobody holds it until some day.
-    problem = _("A role is given as a whole: approve it, or deny it.")
-    problems = {field: problem for field, value in said.items() if value is not UNSAID}
-    if problems:
-        raise ValidationError(problems)
-
-
 def _refuse_giving_back(request: ApprovalRequest, codes: set[str]) -> None:
     """Raise ValidationError where a key would have again what was taken from it meanwhile.
 
@@ -329,14 +299,13 @@ def _carry_out(request: ApprovalRequest) -> None:
     update_member(actor=requester, membership=membership, role=role, approval=request)
 
 
-def _narrowing(request: ApprovalRequest) -> dict[str, Any]:
-    approved = request.approved_terms or {}
-    changed = {
-        name: [request.terms.get(name), value]
-        for name, value in approved.items()
-        if name not in approval_terms.NOTES and request.terms.get(name) != value
-    }
-    return {**changed, **({"note": request.note} if request.note else {})}
+def _narrowings(request: ApprovalRequest) -> dict[str, list[Any]]:
+    """Return what was agreed to otherwise, with addresses as the trail has those of keys."""
+    changed = approval_terms.narrowings(request)
+    if "allowed_ips" in changed:
+        entries = (request.terms.get("allowed_ips"), changed["allowed_ips"][1])
+        changed["allowed_ips"] = [approval_terms.in_lines(each) for each in entries]
+    return changed
 
 
 def _record(

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from keys import generations, policy
-from keys.models import AllowedIP, APIKey, ApprovalRequest
+from keys.models import APIKey, ApprovalRequest
 from keys.policy import Actor
 from keys.roles import Permission
 from keys.services import audit, enforcing, grants
@@ -83,14 +83,9 @@ def describe(key: APIKey) -> dict[str, Any]:
         "include_byok_in_limit": key.include_byok_in_limit,
         "rate_limits": describe_rate_limits(key),
         "assign_server_ips": key.assign_server_ips,
-        "allowed_ips": [_describe_allowed_ip(row) for row in key.allowed_ips.all()],
+        "allowed_ips": [row.line for row in key.allowed_ips.all()],
         "external_user": key.external_user,
     }
-
-
-def _describe_allowed_ip(row: AllowedIP) -> str:
-    text = str(row) if row.active else f"{row} (inactive)"
-    return f"{text} # {row.comment}" if row.comment else text
 
 
 def _difference(key: APIKey, before: dict[str, Any]) -> dict[str, list[Any]]:

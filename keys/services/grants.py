@@ -7,14 +7,14 @@ limits issues none at all: each of them would have the amount anew.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.utils.translation import gettext as _
 
-from keys import networks, policy, snapshots
+from keys import policy, snapshots
 from keys.models import AllowedIP, APIKey, Organization, RateLimit, User
+from keys.networks import Confinement
 from keys.policy import Actor
 from keys.roles import BuiltInScope
 
@@ -105,29 +105,8 @@ def inherited(actor: Actor) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class _Confinement:
-    # As in a verification: `allowed` None is from anywhere.
-    allowed: tuple[str, ...] | None
-    denied: tuple[str, ...]
-
-    @classmethod
-    def of(cls, key: APIKey) -> "_Confinement":
-        return cls(*snapshots.address_lists(key, AllowedIP.objects.filter(key=key)))
-
-    def is_within(self, outer: "_Confinement") -> bool:
-        """Say whether `outer` allows every address that this allows."""
-        if outer.allowed is not None and (
-            self.allowed is None
-            or not all(networks.covers(outer.allowed, network) for network in self.allowed)
-        ):
-            return False
-        return all(self._refuses(network) for network in outer.denied)
-
-    def _refuses(self, network: str) -> bool:
-        if networks.covers(self.denied, network):
-            return True
-        return self.allowed is not None and not networks.meets(self.allowed, network)
+def _confinement_of(key: APIKey) -> Confinement:
+    return Confinement(*snapshots.address_lists(key, AllowedIP.objects.filter(key=key)))
 
 
 def _refuse_outliving(bounds: APIKey, key: APIKey) -> None:
@@ -152,9 +131,9 @@ def _refuse_multiplying(bounds: APIKey) -> None:
 
 def _refuse_elsewhere(bounds: APIKey, key: APIKey) -> None:
     follows_more = key.assign_server_ips and not (
-        bounds.assign_server_ips or _Confinement.of(bounds) == _Confinement(None, ())
+        bounds.assign_server_ips or _confinement_of(bounds) == Confinement(None, ())
     )
-    if follows_more or not _Confinement.of(key).is_within(_Confinement.of(bounds)):
+    if follows_more or not _confinement_of(key).is_within(_confinement_of(bounds)):
         raise PermissionDenied(
             _("Without MANAGE, a key cannot let another be used from where it may not be itself.")
         )

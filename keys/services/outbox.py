@@ -26,6 +26,7 @@ from keys.models import (
 )
 from keys.models.messages import ALWAYS_SENT, Kind
 from keys.roles import BuiltInScope
+from keys.services import approval_terms
 from keys.services.events import PUBLISHED
 
 # A program may issue many keys in a moment; their owner reads of them together. How long that
@@ -264,6 +265,9 @@ def _write_of_approval(
         "kind": request.kind,
         "ends_at": request.ends_at.isoformat(),
     }
+    narrowed = approval_terms.narrowings(request)
+    if narrowed:
+        data["narrowed"] = narrowed
     write(kind=Kind.APPROVAL, people=people, organization=organization, data=data)
 
 

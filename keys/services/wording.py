@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from keys.models.approvals import ApprovalKind
 from keys.models.leaks import LeakOutcome
 from keys.models.messages import ALWAYS_SENT, Kind
+from keys.services.approval_words import narrowings_in_words
 
 
 class Item(NamedTuple):
@@ -120,7 +121,14 @@ def _approval(data: dict[str, Any]) -> str:
         "denied": _("%(actor)s denied it in %(organization)s."),
     }[data["step"]] % data
     quoted = f"“{data['text']}”" if data["text"] else ""
-    return " ".join(filter(None, (sentence, quoted, _next_step(data))))
+    return " ".join(filter(None, (sentence, quoted, _narrowed(data), _next_step(data))))
+
+
+def _narrowed(data: dict[str, Any]) -> str:
+    """Return what of it was approved otherwise than it was asked for."""
+    if not data.get("narrowed"):
+        return ""
+    return _("Not all of it: %(changes)s.") % {"changes": narrowings_in_words(data["narrowed"])}
 
 
 def _next_step(data: dict[str, Any]) -> str:

@@ -4,33 +4,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import template
-from django.core.exceptions import FieldDoesNotExist
-from django.utils.dateparse import parse_datetime
 from django.utils.functional import Promise
-from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
-from keys.models import APIKey, ApprovalRequest, Role, User, Workspace
+from keys.models import ApprovalRequest
 from keys.models.approvals import ApprovalKind, ApprovalStatus
-from keys.models.keys import Dialect
-from keys.services import approval_terms
+from keys.services import approval_terms, approval_words
 from keys.services.approval_reasons import Reason
 from keys.services.changes import describe
-from keys.summaries.words import moment_of
 
 register = template.Library()
 
-_LABELS = {
-    "allowed_ips": gettext_lazy("allowed IPs"),
-    "rate_limits": gettext_lazy("rate limits"),
-    "person": gettext_lazy("person"),
-    "role_name": gettext_lazy("role"),
-}
 # In which order they are told, as the form asks for them; the database keeps none. Others follow.
 _ORDER = ("person", "role_name", "name", "owner", "workspace", "scopes", "role", "expires_at")
 # Told by what is beside them.
-_BESIDE = {"membership", approval_terms.SCOPES_BEFORE}
+_BESIDE = {"membership", *approval_terms.NOTES}
 _TONES = {
     ApprovalStatus.PENDING: "warning",
     ApprovalStatus.APPROVED: "success",
@@ -86,65 +74,29 @@ def terms(approval: ApprovalRequest) -> list[Term]:
     """Return what is asked for, and where less was approved, that."""
     before = describe(approval.key) if approval.kind == ApprovalKind.WIDEN and approval.key else {}
     approved = approval.approved_terms
+    # What nobody asked for may be demanded: from where the key works.
+    asked = {**dict.fromkeys(approved or ()), **approval.terms}
     found = []
-    for name, value in sorted(approval.terms.items(), key=_place):
+    for name, value in sorted(asked.items(), key=_place):
         is_told = name in _BESIDE or (approval.kind == ApprovalKind.ROLE and name == "role")
-        if is_told or (value in (None, "", [], False) and not before):
-            continue
         differs = approved is not None and approved.get(name) != value
+        is_nothing = value in (None, "", [], False) and not before and not differs
+        if is_told or is_nothing:
+            continue
         found.append(
             Term(
-                _label(name),
-                _words(name, value),
-                _words(name, before[name]) if name in before else "",
-                _words(name, approved.get(name)) if approved is not None and differs else "",
+                approval_words.label_of(name),
+                approval_words.words_of(name, value),
+                approval_words.words_of(name, before[name]) if name in before else "",
+                approval_words.words_of(name, approved.get(name)) if approved and differs else "",
             )
         )
-    if approval.kind == ApprovalKind.ISSUE and approval.terms.get("expires_at") is None:
-        found.append(Term(_label("expires_at"), _("never")))
+    ends = (approval.terms.get("expires_at"), (approved or {}).get("expires_at"))
+    if approval.kind == ApprovalKind.ISSUE and ends == (None, None):
+        found.append(Term(approval_words.label_of("expires_at"), _("never")))
     return found
 
 
 def _place(term: tuple[str, Any]) -> tuple[int, str]:
     name, _value = term
     return (_ORDER.index(name) if name in _ORDER else len(_ORDER)), name
-
-
-def _label(name: str) -> str:
-    if name in _LABELS:
-        return capfirst(str(_LABELS[name]))
-    try:
-        field = APIKey._meta.get_field(name)
-    except FieldDoesNotExist:
-        return name
-    return capfirst(str(getattr(field, "verbose_name", name)))
-
-
-def _words(name: str, value: Any) -> str:
-    """Return a value as people write it."""
-    if name in ("expires_at", "not_before"):
-        moment = parse_datetime(value) if isinstance(value, str) else value
-        return moment_of(moment) if moment else _("never") if name == "expires_at" else _("at once")
-    if name == "dialect":
-        return str(Dialect(value).label)
-    rows = {"role": Role, "workspace": Workspace, "owner": User}
-    if name in rows and value is not None and not (isinstance(value, str) and name != "workspace"):
-        row = rows[name]._default_manager.filter(pk=value).first()
-        return row.name_and_address if isinstance(row, User) else str(row or value)
-    match value:
-        case bool():
-            return _("yes") if value else _("no")
-        case None | "" | []:
-            return _("none")
-        case list():
-            return ", ".join(map(_entry, value))
-    return str(value)
-
-
-def _entry(value: Any) -> str:
-    match value:
-        case {"amount": amount, "period": period}:
-            return f"{amount}/{period}"
-        case {"network": network, **rest}:
-            return f"!{network}" if rest.get("deny") else str(network)
-    return str(value)

@@ -6,9 +6,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from keys import summaries
+from keys.forms.approvals import DecisionForm
 from keys.models import APIKey, ApprovalRequest
 from keys.models.approvals import ApprovalStatus
-from keys.services import approval_terms
 
 register = template.Library()
 
@@ -24,13 +24,14 @@ def key_summary(key: APIKey) -> dict:
 
 
 @register.inclusion_tag("components/approval_summary.html")
-def approval_summary(approval: ApprovalRequest) -> dict:
+def approval_summary(approval: ApprovalRequest, form: DecisionForm) -> dict:
     """Show in sentences the key that somebody asks for, or that has more by the request.
 
-    A key whose role is gone meanwhile can be none; then this says nothing.
+    As it is approved, or as far as `form` was filled in for that. A key whose role is gone
+    meanwhile can be none; then this says nothing.
     """
     try:
-        facts = approval_terms.facts_of(approval)
+        facts = form.facts
     except ValidationError:
         return {}
     who = {"who": approval.requester.name_and_address}
@@ -42,4 +43,5 @@ def approval_summary(approval: ApprovalRequest) -> dict:
         "summary": summaries.summarize(facts, now=timezone.now()),
         "holder": holder,
         "is_approved": approval.state == ApprovalStatus.APPROVED,
+        "is_typed": form.is_bound,
     }

@@ -23,6 +23,7 @@ from keys.views.base import OrganizationRequest, in_organization, render_page
 from keys.views.issuing import already_shown, show_secret
 from keys.views.numbered import take_numbered
 from keys.views.once import claim
+from keys.views.summary import is_preview, render_preview
 
 ROWS_SHOWN = 25
 
@@ -53,16 +54,21 @@ def approval(request: OrganizationRequest, approval_id: int) -> HttpResponse:
     form = DecisionForm(request.POST if request.method == "POST" else None, request=row)
     if request.method == "POST":
         policy.require(request.user, _needed(request), row)
-        if form.is_valid() and _carry_out(request, form, row):
+        is_decided = not is_preview(request) and form.is_valid() and _carry_out(request, form, row)
+        if is_decided:
             return redirect("keys:approval", request.organization.slug, row.pk)
     context = {
         "approval": row,
+        "decides": row.state == ApprovalStatus.PENDING and row.may_approve_approvalrequest,
         "is_open": row.state in (ApprovalStatus.PENDING, ApprovalStatus.APPROVED),
         "open_days": OPEN_AFTER_APPROVAL.days,
         "form": form,
         "issue_form": OnceForm(),
         "history": _history(request, row),
     }
+    if is_preview(request):
+        part = "keys/approval_preview.html"
+        return render_preview(request, "keys/approval.html", context, part=part)
     return render_page(request, "keys/approval.html", context)
 
 

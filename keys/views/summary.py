@@ -13,8 +13,12 @@ def is_preview(request: HttpRequest) -> bool:
 
 
 def render_preview(
-    request: OrganizationRequest, page: str, context: dict[str, Any]
+    request: OrganizationRequest,
+    page: str,
+    context: dict[str, Any],
+    *,
+    part: str = "keys/apikey_preview.html",
 ) -> HttpResponse:
-    """Show the summary of `context["form"]`: htmx swaps it in, others get the page again."""
+    """Show the summary of `context["form"]`: htmx swaps `part` in, others get the page again."""
     context["form"].forgive()
-    return render_page(request, "keys/apikey_preview.html" if request.htmx else page, context)
+    return render_page(request, part if request.htmx else page, context)

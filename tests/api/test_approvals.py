@@ -194,6 +194,21 @@ class TestRequests:
         assert done["status"] == "done"
         assert sorted(acme.api_keys.get(pk=read_only_key.pk).scope_codes) == ["DELETE", "READ"]
 
+    def test_who_approves_may_demand_addresses(self, ask, key, owners_key, strict, wanted):
+        wanted = {**wanted, "allowed_ips": ["192.0.2.0/24"]}
+        row = ask("post", REQUESTS, key, {"reason": "Old files.", "key": wanted}).json()
+        path = f"{REQUESTS}/{row['id']}/approve"
+        for wrong in (["198.51.100.7"], ["nowhere"], "192.0.2.7", [{"deny": True}], [7]):
+            refused = ask("post", path, owners_key, {"allowed_ips": wrong})
+            assert refused.status_code == 400, refused.content
+            assert all(each.startswith("allowed_ips") for each in refused.json()["errors"])
+        approved = ask("post", path, owners_key, {"allowed_ips": ["192.0.2.7"]}).json()
+        assert [each["network"] for each in approved["approved_terms"]["allowed_ips"]] == [
+            "192.0.2.7"
+        ]
+        made = ask("post", f"{REQUESTS}/{row['id']}/issue", key, {}).json()
+        assert [each["network"] for each in made["allowed_ips"]] == ["192.0.2.7"]
+
     def test_it_is_denied_with_a_note(self, ask, key, owners_key, strict, wanted):
         row = ask("post", REQUESTS, key, {"reason": "Old files.", "key": wanted}).json()
         path = f"{REQUESTS}/{row['id']}"

@@ -20,7 +20,7 @@ from keys.api.dialects.native.dialect import (
     Instant,
     ResourceViewSet,
 )
-from keys.api.dialects.native.key_serializer import KeySerializer
+from keys.api.dialects.native.key_serializer import AllowedIPEntrySerializer, KeySerializer
 from keys.api.dialects.native.policies import CodesField
 from keys.api.dialects.native.verdicts import PersonSerializer
 from keys.api.fields import Integer, Text
@@ -84,6 +84,11 @@ class AgreementSerializer(Body):
     note = Text(max_length=500, required=False, allow_blank=True)
     key_scope = CodesField(source="scopes", required=False)
     expires_at = Instant(required=False)
+    allowed_ips = AllowedIPEntrySerializer(
+        many=True,
+        required=False,
+        help_text="From where the key may be used: the whole list, within what was asked for.",
+    )
 
 
 class DenialSerializer(Body):
