@@ -269,6 +269,21 @@ class TestRefused:
         provider.lies["claims"] = claims
         self.assert_not_believed(client)
 
+    @pytest.mark.parametrize("seconds", [30, -30])
+    def test_the_provider_s_clock_may_be_a_little_off(self, client, provider, owner, seconds):
+        there = int(time.time()) + seconds
+        provider.lies["claims"] = {"iat": there, "exp": there + 20}
+        assert sign_in(client).status_code == 302
+        assert who(client) == owner.email
+
+    @pytest.mark.parametrize(
+        "claims", [{"iat": 120, "exp": 400}, {"iat": -400, "exp": -120}], ids=["ahead", "behind"]
+    )
+    def test_a_clock_that_is_far_off_is_not_believed(self, client, provider, owner, claims):
+        now = int(time.time())
+        provider.lies["claims"] = {name: now + seconds for name, seconds in claims.items()}
+        self.assert_not_believed(client)
+
     @pytest.mark.parametrize("lie", [{"signer": "forger"}, {"unsigned": True}], ids=str)
     def test_a_token_that_the_provider_did_not_sign(self, client, provider, owner, lie):
         provider.lies |= lie
