@@ -364,13 +364,24 @@ class TestCommand:
         assert ask(SECRET.format(1), scopes=["READ"]).code is Code.VALID
         assert set(APIKey.objects.values_list("description", flat=True)) == {"x", "y"}
 
+    def test_it_says_what_it_passed_over(self, acme, tmp_path, capsys):
+        path = tmp_path / "keys.csv"
+        path.write_text(f"name,secret\nA,{SECRET.format(1)}\n")
+        self.run(path)
+        assert "empty" not in capsys.readouterr().out
+        path.write_text(f"\nname,secret\nA,{SECRET.format(1)}\n\n,\nB,{SECRET.format(2)}\n")
+        self.run(path)
+        told = capsys.readouterr().out
+        assert "2 rows: 1 imported, 1 here already, 0 with problems." in told
+        assert "Passed over: 3 empty lines." in told
+
     def test_it_names_each_bad_row(self, acme, tmp_path, capsys):
         path = tmp_path / "keys.jsonl"
         path.write_text("\n".join(json.dumps(plain(n, limit="much")) for n in range(1200)))
         with pytest.raises(CommandError, match="Nothing was imported"):
             self.run(path)
         told = capsys.readouterr()
-        assert "Row 1: limit: This is no amount. Write a number" in told.err
+        assert "Line 1: limit: This is no amount. Write a number" in told.err
         assert "200 more" in told.err
         assert "1200 rows: 0 to import" in told.out
 

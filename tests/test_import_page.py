@@ -68,6 +68,21 @@ def test_problems_are_listed_and_the_rest_comes_in_on_wish(as_admin, acme):
     assert [key.name for key in APIKey.objects.all()] == ["B"]
 
 
+def test_which_line_is_meant_and_what_is_passed_over_is_said(as_admin, acme):
+    good, again = f"A,{PLAIN.format(1)},5\n", f"B,{PLAIN.format(2)},5\n"
+    take = {"skips_invalid": "true"}
+    first = upload(as_admin, f"name,secret,limit\n{good}")
+    as_admin.post(PAGE, {"sealed": sealed_in(first), **take})
+    response = upload(as_admin, f"name,secret,limit\n{good}\n,,\n{again}C,short,\n")
+    page = response.content.decode()
+    assert response.context["report"].empty == 2
+    assert "<dt>Empty lines</dt><dd>2</dd>" in page
+    # The header is line 1, as in an editor.
+    assert re.search(r'data-label="Line">6</th>', page)
+    response = as_admin.post(PAGE, {"sealed": sealed_in(response), **take}, follow=True)
+    assert "1 key was imported. 1 was here already." in response.content.decode()
+
+
 def test_what_went_wrong_meanwhile_is_said_and_nothing_is_imported(as_admin, acme):
     text = f"name,secret,short_name\nA,{PLAIN.format(1)},till\nB,{PLAIN.format(2)},shop\n"
     first, second = upload(as_admin, text), upload(as_admin, text.replace("abcdef", "fedcba"))

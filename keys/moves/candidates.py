@@ -43,7 +43,8 @@ class Problem:
     fix: str
 
     def __str__(self) -> str:
-        place = _("Row %(row)d") % {"row": self.row}
+        # 0: of no line, but of the file.
+        place = _("Line %(number)d") % {"number": self.row} if self.row else ""
         return ": ".join(filter(None, (place, self.field, f"{self.problem} {self.fix}".strip())))
 
 

@@ -6,7 +6,7 @@ however long it is, few rows are in memory. What cannot be read is a problem of 
 
 import csv
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -22,8 +22,12 @@ _MAX_COLUMNS = 200
 Row = tuple[int, Mapping[str, Any]]
 
 
-def read(chunks: Iterable[bytes]) -> Iterator[Row | Problem]:
+def read(
+    chunks: Iterable[bytes], pass_over: Callable[[], object] = lambda: None
+) -> Iterator[Row | Problem]:
     """Yield each row as (its line, {column: value}), or the problem that it has.
+
+    `pass_over` is called for each that is empty.
 
     The first line of CSV is its header. A problem without which nothing else could be told
     is the last that is yielded.
@@ -31,6 +35,7 @@ def read(chunks: Iterable[bytes]) -> Iterator[Row | Problem]:
     lines = _lines(chunks)
     first = next(lines, None)
     while first is not None and not isinstance(first, Problem) and not first[1].strip():
+        pass_over()
         first = next(lines, None)
     if first is None:
         yield Problem(1, "", _("The file is empty."), _("Export the keys again."))
@@ -44,9 +49,9 @@ def read(chunks: Iterable[bytes]) -> Iterator[Row | Problem]:
             _("Write one object on each line, without commas between (JSON lines)."),
         )
     elif first[1].lstrip().startswith("{"):
-        yield from _objects(itertools.chain([first], lines))
+        yield from _objects(itertools.chain([first], lines), pass_over)
     else:
-        yield from _records(first, lines)
+        yield from _records(first, lines, pass_over)
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[int, str] | Problem]:
@@ -88,13 +93,16 @@ def _byte_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def _objects(lines: Iterable[tuple[int, str] | Problem]) -> Iterator[Row | Problem]:
+def _objects(
+    lines: Iterable[tuple[int, str] | Problem], pass_over: Callable[[], object]
+) -> Iterator[Row | Problem]:
     for line in lines:
         if isinstance(line, Problem):
             yield line
             continue
         number, text = line
         if not text.strip():
+            pass_over()
             continue
         try:
             value = parse_json("", text)
@@ -107,7 +115,9 @@ def _objects(lines: Iterable[tuple[int, str] | Problem]) -> Iterator[Row | Probl
 
 
 def _records(
-    first: tuple[int, str], lines: Iterator[tuple[int, str] | Problem]
+    first: tuple[int, str],
+    lines: Iterator[tuple[int, str] | Problem],
+    pass_over: Callable[[], object],
 ) -> Iterator[Row | Problem]:
     separator = max(_SEPARATORS, key=first[1].count)
     source = _Source(itertools.chain([first], lines))
@@ -147,6 +157,8 @@ def _records(
                 )
             else:
                 yield start, dict(zip(header, cells, strict=False))
+        else:
+            pass_over()
 
 
 class _Source:

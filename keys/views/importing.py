@@ -57,12 +57,21 @@ def _import(request: OrganizationRequest) -> HttpResponse:
     report = _take(request, parcel, skips_invalid=form.cleaned_data["skips_invalid"])
     if not report.is_written:
         return _show(request, report)
-    messages.success(
-        request,
-        ngettext("%(count)d key was imported.", "%(count)d keys were imported.", report.imported)
-        % {"count": report.imported},
-    )
+    messages.success(request, _told(report))
     return redirect("keys:list", request.organization.slug)
+
+
+def _told(report: services.ImportReport) -> str:
+    """Return what became of a file that was imported."""
+    imported = ngettext(
+        "%(count)d key was imported.", "%(count)d keys were imported.", report.imported
+    ) % {"count": report.imported}
+    if not report.present:
+        return imported
+    present = ngettext(
+        "%(count)d was here already.", "%(count)d were here already.", report.present
+    ) % {"count": report.present}
+    return f"{imported} {present}"
 
 
 def _take(request: OrganizationRequest, parcel: Parcel, **wishes: bool) -> services.ImportReport:

@@ -142,6 +142,9 @@ class Command(BaseCommand):
             f"{report.rows} rows: {report.imported} {verb}, {report.present} here already, "
             f"{report.refused} with problems."
         )
+        if report.empty:
+            lines = "1 empty line" if report.empty == 1 else f"{report.empty} empty lines"
+            self.stdout.write(f"Passed over: {lines}.")
 
 
 def _pair(text: str) -> tuple[str, str]:

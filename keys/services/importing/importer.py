@@ -202,7 +202,7 @@ class _Run:
         self._report.unread_columns = self._columns.unread
 
     def _candidates(self) -> Iterator[Candidate]:
-        for row in read(self._hashed()):
+        for row in read(self._hashed(), self._report.pass_over):
             self._report.rows += 1
             if isinstance(row, Problem):
                 self._report.refuse(row)

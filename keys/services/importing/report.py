@@ -52,6 +52,8 @@ class ImportReport:
     # What this organization has already.
     present: int = 0
     refused: int = 0
+    # Lines that hold nothing; they are no rows.
+    empty: int = 0
     # Of the rows that are refused, the first problems, and how many there are.
     found: int = 0
     problems: list[Problem] = field(default_factory=list)
@@ -76,6 +78,10 @@ class ImportReport:
         self.found += len(problems)
         room = max(MOST_PROBLEMS - len(self.problems), 0)
         self.problems += problems[: min(MOST_OF_ROW, room)]
+
+    def pass_over(self) -> None:
+        """Count a line that holds nothing."""
+        self.empty += 1
 
     def show(self, sample: Sample) -> None:
         """Keep one of the first keys to show."""
