@@ -146,28 +146,28 @@ CHECKS: dict[str, Check] = {
         Check(
             "found",
             _("were found by somebody who handed them in"),
-            _("Whoever saw it may have a copy. Rotate the key, then settle the report."),
+            _("Whoever saw a key may have a copy. Rotate it, then settle the report."),
             _was_found,
         ),
         Check(
             "owner_gone",
             _("belong to somebody who left"),
             _(
-                "Every request is refused. Who manages the organization hands it over: it gets a "
-                "new secret and another owner. Revoke what nobody needs."
+                "Every request with such a key is refused. Who manages the organization hands it "
+                "over: it gets a new secret and another owner. Revoke what nobody needs."
             ),
             _has_lost_its_owner,
         ),
         Check(
             "expiring",
             _("expire within 14 days"),
-            _("Requests fail from then on. Give it more time, or rotate it and let it end."),
+            _("Requests fail from then on. Give each key more time, or rotate it and let it end."),
             _is_expiring,
         ),
         Check(
             "breaks_policy",
             _("break a rule of your policy"),
-            _("It works on, but nobody lets it live longer or work again. Make it fit."),
+            _("Such a key works on, but nobody lets it live longer or work again. Make it fit."),
             _breaks_policy,
             is_looked_for=True,
         ),
@@ -188,7 +188,7 @@ CHECKS: dict[str, Check] = {
         Check(
             "idle",
             _("were not used for 90 days"),
-            _("It may be forgotten. Disable it first, and revoke it when nothing breaks."),
+            _("Such a key may be forgotten. Disable it first, and revoke it when nothing breaks."),
             _is_idle,
             is_looked_for=True,
         ),
