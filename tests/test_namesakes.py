@@ -103,3 +103,26 @@ def test_a_key_in_words_names_its_owner(acme, anna):
     key = issue(anna, acme, scopes=["READ"])
     told = summaries.summarize(summaries.facts_of(key), now=timezone.now())
     assert f"It can read the keys of {ANNA} in Acme" in told.abilities[0]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "shown"),
+    [
+        ("owner@acme.example", "Weber", "Weber (old@acme.example)"),
+        ("Click", "https://evil.example", "Click (old@acme.example)"),
+        ("\u202eanna", "", "old@acme.example"),
+        ("\uff21nna", " Weber ", "Anna Weber (old@acme.example)"),
+    ],
+)
+def test_of_a_name_stored_before_names_were_cleaned_only_what_passes_is_shown(
+    owner, acme, first, last, shown
+):
+    person = make_person("old@acme.example")
+    join(acme, person, "developer")
+    User.objects.filter(pk=person.pk).update(first_name=first, last_name=last)
+    person.refresh_from_db()
+    assert person.name_and_address == shown
+    assert person.display_name == shown.removesuffix(" (old@acme.example)")
+    page = text_of(sign_in(owner).get(url("members")))
+    assert "owner@acme.example Weber" not in page
+    assert "evil.example" not in page

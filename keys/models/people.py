@@ -43,6 +43,14 @@ def _is_seen(character: str) -> bool:
     return unicodedata.category(character)[0] not in "MZ"
 
 
+def _as_shown(name: str) -> str:
+    # What was stored before names were cleaned, or is by an older release beside this one.
+    try:
+        return clean_name(name)
+    except ValidationError:
+        return ""
+
+
 class UserManager(BaseUserManager["User"]):
     """Creates people by their email address."""
 
@@ -101,6 +109,11 @@ class User(AbstractUser):
             others.update_error_dict(problems)
         if problems:
             raise ValidationError(problems)
+
+    def get_full_name(self) -> str:
+        """Return the name they gave: of an older one that `clean_name` refuses, what it takes."""
+        parts = (_as_shown(getattr(self, field)) for field in _NAME_FIELDS)
+        return " ".join(filter(None, parts))
 
     @property
     def display_name(self) -> str:
