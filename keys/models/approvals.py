@@ -39,6 +39,12 @@ class ApprovalStatus(models.TextChoices):
 class ApprovalRequestQuerySet(models.QuerySet["ApprovalRequest"]):
     """Sets of requests."""
 
+    def open_at(self, now: datetime) -> "ApprovalRequestQuerySet":
+        """Return the requests that wait at that moment: for an answer, or to be used."""
+        return self.filter(
+            status__in=(ApprovalStatus.PENDING, ApprovalStatus.APPROVED), ends_at__gt=now
+        )
+
     def with_status(self, status: str, now: datetime) -> "ApprovalRequestQuerySet":
         """Return the requests of which `request.status_at(now)` is this."""
         is_open = Q(status__in=(ApprovalStatus.PENDING, ApprovalStatus.APPROVED))

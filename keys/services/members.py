@@ -4,10 +4,12 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from keys import generations, policy
 from keys.models import APIKey, ApprovalRequest, Membership, Organization, Role, User
+from keys.models.approvals import ApprovalStatus
 from keys.policy import Actor
 from keys.roles import Permission
 from keys.services import audit, enforcing, rows
@@ -152,11 +154,13 @@ def transfer_ownership(*, actor: User, membership: Membership) -> Membership:
 def remove_member(*, actor: Actor, membership: Membership) -> list[APIKey]:
     """End a membership; return the person's keys that stopped by it, at their next use.
 
-    They are disabled too: whoever is added again does not have them back by that. Raises
+    They are disabled too: whoever is added again does not have them back by that. What the
+    person asked for, or was approved and not used, is withdrawn. Raises
     PermissionDenied; ValidationError when the last owner would be lost.
     """
     with transaction.atomic():
-        return _end(actor, _open(actor, membership, Permission.DELETE_MEMBERSHIP))
+        asked = _hold_requests(membership.organization, membership.user)
+        return _end(actor, _open(actor, membership, Permission.DELETE_MEMBERSHIP), asked)
 
 
 def leave_organization(*, actor: User, organization: Organization) -> list[APIKey]:
@@ -166,8 +170,9 @@ def leave_organization(*, actor: User, organization: Organization) -> list[APIKe
     """
     policy.require(actor, Permission.LEAVE_ORGANIZATION, organization)
     with transaction.atomic():
+        asked = _hold_requests(organization, actor)
         rows.lock(organization)
-        return _end(actor, organization.memberships.select_for_update().get(user=actor))
+        return _end(actor, organization.memberships.select_for_update().get(user=actor), asked)
 
 
 def reason_to_keep_owner(membership: Membership) -> str:
@@ -178,9 +183,10 @@ def reason_to_keep_owner(membership: Membership) -> str:
     return ""
 
 
-def _end(actor: Actor, membership: Membership) -> list[APIKey]:
+def _end(actor: Actor, membership: Membership, asked: list[ApprovalRequest]) -> list[APIKey]:
     _refuse_ownerless(membership)
     stopped = _stop_keys(actor, membership)
+    _withdraw_requests(actor, membership.organization, asked)
     audit.record(
         actor=actor,
         action="membership.deleted",
@@ -212,6 +218,31 @@ def _stop_keys(actor: Actor, membership: Membership) -> list[APIKey]:
             changes={"disabled": [False, True], "reason": "its owner left"},
         )
     return stopped
+
+
+def _hold_requests(organization: Organization, person: User) -> list[ApprovalRequest]:
+    """Lock what a person asked for and nobody can use once they are gone, and return it.
+
+    Before the organization is locked: whoever approves has the request first, then that.
+    """
+    asked = person.approval_requests.open_at(timezone.now()).filter(organization=organization)
+    return list(asked.select_for_update(no_key=True).order_by("pk"))
+
+
+def _withdraw_requests(
+    actor: Actor, organization: Organization, asked: list[ApprovalRequest]
+) -> None:
+    """End requests whose requester is gone; being a member again brings none back."""
+    for request in asked:
+        request.status = ApprovalStatus.WITHDRAWN
+        request.save(update_fields=["status"])
+        audit.record(
+            actor=actor,
+            action="approval.withdrawn",
+            obj=request,
+            organization=organization,
+            changes={"reason": "whoever asked left"},
+        )
 
 
 def _open(actor: Actor, membership: Membership, permission: Permission) -> Membership:

@@ -230,6 +230,7 @@ def _confirm_end(
         "keys": effects.of_membership_end(
             actor=request.user, organization=request.organization, user=membership.user
         ),
+        "asked": _count_asked(request, membership),
         "reason": services.reason_to_keep_owner(membership),
     }
     return confirm_deletion(
@@ -241,6 +242,12 @@ def _confirm_end(
         delete=lambda: _tell_stopped(request, delete()),
         done=done,
     )
+
+
+def _count_asked(request: OrganizationRequest, membership: Membership) -> int:
+    """Return how much the member asked for that waits, or was approved and not used."""
+    waiting = request.organization.approval_requests.open_at(timezone.now())
+    return policy.visible(request.user, waiting.filter(requester=membership.user)).count()
 
 
 def _tell_stopped(request: OrganizationRequest, stopped: list[APIKey]) -> None:
