@@ -1,5 +1,7 @@
 """Forms that are carried out once, whatever happens meanwhile."""
 
+from contextlib import ExitStack
+
 import pytest
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.exceptions import SessionInterrupted
@@ -22,7 +24,8 @@ def request_of_somebody(rf):
     request = rf.post("/")
     request.session = SessionStore()
     request.session.create()
-    return request
+    with ExitStack() as request.until_answered:
+        yield request
 
 
 def test_form_is_claimed_once(request_of_somebody, form):

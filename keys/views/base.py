@@ -1,6 +1,7 @@
 """What every page shares: who asks, which organization, and how the answer is rendered."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, cast
@@ -44,6 +45,8 @@ class OrganizationRequest(PersonRequest):
 
     organization: Organization
     organizations: list[Organization]
+    # What ends with the view: a transaction, which is rolled back when the view raises.
+    until_answered: ExitStack
     # The one that the page is about, once it was found.
     key: APIKey | None
 
@@ -72,7 +75,8 @@ def in_organization(view: Callable[..., HttpResponse]) -> Callable[..., HttpResp
             context = {"organization": request.organization}
             return render(request, "keys/second_factor_needed.html", context, status=403)
         try:
-            response = view(request, **kwargs)
+            with ExitStack() as request.until_answered:
+                response = view(request, **kwargs)
         except ObjectDoesNotExist:
             raise Http404 from None
         if request.method == "GET" and response.status_code == HTTPStatus.OK:

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from keys.forms.fields import OnceForm
+from keys.views.base import OrganizationRequest
 
 # A session remembers so many forms that it must not carry out twice.
 USED_FORMS_KEPT = 50
@@ -21,24 +22,25 @@ def was_claimed(request: HttpRequest, form: OnceForm) -> bool:
     return form.data.get("token") in used
 
 
-def claim(request: HttpRequest, form: OnceForm) -> bool:
+def claim(request: OrganizationRequest, form: OnceForm) -> bool:
     """Say whether this form is sent for the first time, and remember that it was.
 
-    The row of the session is locked meanwhile: of two sendings at the same moment, one
-    comes first. Only the form's token is kept, never a secret. Raises SessionInterrupted
+    That is committed with what the view does then: where it fails, the form may be sent
+    again. The row of the session is locked until then: of two sendings at the same moment,
+    one comes first. Only the form's token is kept, never a secret. Raises SessionInterrupted
     when the person signed out meanwhile.
     """
     token = form.cleaned_data["token"]
     session = cast(SessionStore, request.session)
-    with transaction.atomic():
-        session.model.objects.select_for_update().filter(pk=session.session_key).first()
-        used = SessionStore(session.session_key).get("used_forms", {})
-        if token in used:
-            return False
-        used[token] = ""
-        session["used_forms"] = dict(list(used.items())[-USED_FORMS_KEPT:])
-        try:
-            session.save()
-        except UpdateError:
-            raise SessionInterrupted("The session ended before the form was carried out.") from None
+    request.until_answered.enter_context(transaction.atomic())
+    session.model.objects.select_for_update().filter(pk=session.session_key).first()
+    used = SessionStore(session.session_key).get("used_forms", {})
+    if token in used:
+        return False
+    used[token] = ""
+    session["used_forms"] = dict(list(used.items())[-USED_FORMS_KEPT:])
+    try:
+        session.save()
+    except UpdateError:
+        raise SessionInterrupted("The session ended before the form was carried out.") from None
     return True

@@ -1,0 +1,19 @@
+"""Sessions, as they are stored: `SESSION_ENGINE`."""
+
+from django.contrib.sessions.backends import db
+from django.contrib.sessions.backends.base import UpdateError
+from django.db import OperationalError
+
+
+class SessionStore(db.SessionStore):
+    """A session in the database; one that cannot be stored is not taken for one that ended."""
+
+    def save(self, must_create: bool = False) -> None:
+        """Store it. Raises UpdateError when it ended meanwhile, OperationalError as it comes."""
+        try:
+            super().save(must_create)
+        except UpdateError as error:
+            # Django makes one of whatever the database says, a full disk too.
+            if isinstance(error.__context__, OperationalError):
+                raise error.__context__ from None
+            raise
