@@ -25,6 +25,7 @@ from keys.views import (
     notifications,
     organization,
     own_name,
+    own_sessions,
     permissions,
     policies,
     roles,
@@ -159,6 +160,9 @@ urlpatterns = [
     path("found/rules/<slug:scanner>/", leaks.scanner_rules, name="scanner-rules"),
     path("accounts/notifications/", notifications.notifications, name="notifications"),
     path("accounts/name/", own_name.own_name, name="own-name"),
+    path(
+        "accounts/sessions/<int:session_id>/end/", own_sessions.session_end, name="session-end"
+    ),
     # Beside the account pages, which no cache keeps.
     path("accounts/invitation/", invitations.invitation, name="invitation"),
     path("accounts/invitation/<str:token>/", invitations.invitation_link, name="invitation-link"),

@@ -13,6 +13,7 @@ from allauth.mfa.totp.internal.auth import (
     hotp_value,
     yield_hotp_counters_from_time,
 )
+from allauth.usersessions.models import UserSession
 from django.core import mail
 from django.core.exceptions import ValidationError
 from django.db import OperationalError, connection
@@ -392,6 +393,30 @@ class TestTrace:
         assert elsewhere.get(reverse("mfa_index")).status_code == 302
         event = AuditEvent.objects.get(action="user.sessions_ended")
         assert (event.actor_user_id, event.changes) == (owner.pk, {"sessions": 1})
+
+    def test_one_other_session_is_ended_alone(self, owner):
+        here, gone, stays = self.sign_in(owner), self.sign_in(owner), self.sign_in(owner)
+        page = here.get(reverse("usersessions_list")).text
+        of_gone = UserSession.objects.get(session_key=gone.session.session_key)
+        end = reverse("keys:session-end", args=[of_gone.pk])
+        assert f'action="{end}"' in page
+        assert page.count("End this session") == 2
+        assert "That session is ended." in here.post(end, follow=True).text
+        assert gone.get(reverse("mfa_index")).status_code == 302
+        assert stays.get(reverse("mfa_index")).status_code == 200
+        event = AuditEvent.objects.get(action="user.sessions_ended")
+        assert (event.actor_user_id, event.changes) == (owner.pk, {"sessions": 1})
+        assert "it may have ended already" in here.post(end, follow=True).text
+        assert self.actions().count("user.sessions_ended") == 1
+
+    def test_neither_ones_own_nor_somebody_elses_session_is_ended_so(self, owner, admin):
+        here, of_another = self.sign_in(owner), self.sign_in(admin)
+        for client in (here, of_another):
+            row = UserSession.objects.get(session_key=client.session.session_key)
+            here.post(reverse("keys:session-end", args=[row.pk]))
+            assert client.get(reverse("mfa_index")).status_code == 200
+        assert here.get(reverse("keys:session-end", args=[1])).status_code == 405
+        assert "user.sessions_ended" not in self.actions()
 
     def test_ending_none_is_nothing(self, owner):
         self.sign_in(owner).post(reverse("usersessions_list"))

@@ -344,6 +344,7 @@ PAGES |= {
     "POST keys:found": ("200 200 200 200 200 200 200", {}),
     "GET keys:scanner-rules": ("200 200 200 200 200 200 200", None),
     "GET keys:own-name": ("302 200 200 200 200 200 200", None),
+    "POST keys:session-end": ("302 302 302 302 302 302 302", {}),
     "POST keys:own-name": ("302 302 302 302 302 302 302", {}),
     "GET keys:notifications": ("302 200 200 200 200 200 200", None),
     "POST keys:notifications": ("302 302 302 302 302 302 302", {}),
@@ -463,7 +464,7 @@ def target(acme, owner, developer, viewer) -> dict[str, object]:
         "member_id": acme.memberships.get(user=viewer).pk,
         "check": "never_expires",
         **_told_of(owner, acme, key),
-        "invitation_id": invitation.pk, "token": "nothing",
+        "invitation_id": invitation.pk, "token": "nothing", "session_id": 0,
         "approval_id": asked.pk, "approval_request_id": asked.pk,
         "audit_event_id": acme.audit_events.first().pk,
     }  # fmt: skip

@@ -206,6 +206,7 @@ OTHER_FORMS = {
     "POST keys:explain": "looks a secret up",
     "POST keys:notifications": "is about oneself",
     "POST keys:own-name": "is about oneself",
+    "POST keys:session-end": "is about oneself",
     "POST keys:found": "is for anybody",
     "POST keys:invitation": "asks who followed a link",
     "POST keys:bulk": "asks for each key what its own page does: test_bulk.py",
