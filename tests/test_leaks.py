@@ -82,6 +82,17 @@ class TestLookingUp:
         again = services.rotate_key(actor=developer, key=APIKey.objects.get(pk=key.pk))
         assert works(again.secret)
 
+    def test_one_that_cannot_be_stopped_is_told_of_as_one_that_goes_on(
+        self, acme, owner, key, monkeypatch
+    ):
+        def fail(**options):
+            raise ValidationError("It cannot be.")
+
+        wants(acme, owner, "disable")
+        monkeypatch.setattr(leaks, "disable_key", fail)
+        assert find(key.secret).action == "notify"
+        assert Message.objects.filter(kind=Kind.LEAK, person=owner).exists()
+
     def test_an_old_secret_ends_alone(self, acme, owner, developer, key):
         wants(acme, owner, "rotate")
         new = services.rotate_key(actor=developer, key=key, overlap=timedelta(days=1))

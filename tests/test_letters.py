@@ -153,6 +153,32 @@ def test_nothing_is_claimed_while_nobody_answers(invite, refusing):
     assert Letter.objects.get().attempts == 1
 
 
+def test_while_nothing_waits_the_mail_server_is_not_asked(db, settings):
+    settings.EMAIL_BACKEND = f"{__name__}.Counting"
+    Counting.opened = 0
+    assert letters.send_due() == 0
+    assert Counting.opened == 0
+
+
+def test_what_one_worker_is_sending_no_other_takes_up(invite, refusing):
+    class Meanwhile(Refusing):
+        """A mail server that takes its time: another worker looks what is due."""
+
+        asked = 0
+
+        def send_messages(self, messages):
+            Meanwhile.asked += 1
+            assert letters.send_due() == 0
+            return len(messages)
+
+    invite()
+    refusing.EMAIL_BACKEND = HERE
+    with later(minutes=2), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(letters, "connect", Meanwhile)
+        assert letters.send_due() == 1
+    assert Meanwhile.asked == 1
+
+
 def test_it_is_tried_now_and_then_and_given_up_when_its_link_is_dead(invite, refusing, caplog):
     invite()
     for hour in range(1, 24 * 8, 4):

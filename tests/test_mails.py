@@ -133,8 +133,9 @@ class TestChoosing:
     def test_mails_of_leaks_cannot_be_switched_off(self, developer, unwanted):
         from django.core.exceptions import ValidationError
 
-        with pytest.raises(ValidationError):
+        with pytest.raises(ValidationError) as refused:
             services.choose_notifications(actor=developer, unwanted=unwanted)
+        assert list(refused.value.message_dict) == ["unwanted"]
 
     def test_the_page_saves_the_choice(self, client, quiet, developer):
         client.force_login(developer)

@@ -118,6 +118,26 @@ def test_webhooks_hear_of_ends_as_well(clock, acme, owner, ending):
     delivery = WebhookDelivery.objects.get(event="apikey.expiring")
     assert '"days":7' in delivery.body
     assert ending.identifier in delivery.body
+    look(clock, END + timedelta(hours=1))
+    assert ending.identifier in WebhookDelivery.objects.get(event="apikey.expired").body
+
+
+@pytest.mark.parametrize(
+    ("minutes_before", "topic"),
+    [
+        (14 * 1440, "expiring_14"),
+        (7 * 1440 + 30, "expiring_14"),
+        (7 * 1440, "expiring_7"),
+        (1440 + 30, "expiring_7"),
+        (1440, "expiring_1"),
+        # The day that it ends begins fifteen hours before.
+        (15 * 60 + 30, "expiring_1"),
+        (15 * 60 - 30, "expiring_0"),
+    ],
+)
+def test_each_stage_begins_when_it_says(clock, ending, minutes_before, topic):
+    assert look(clock, END - timedelta(minutes=minutes_before)) == 1
+    assert KeyNotice.objects.get().topic == topic
 
 
 class TestOldSecrets:
@@ -139,6 +159,14 @@ class TestOldSecrets:
         self.use(ending, START + timedelta(hours=4))
         assert notices.give_secret_notices(now=START + timedelta(hours=5)) == 0
         assert told(kind=Kind.OLD_SECRET) == [Kind.OLD_SECRET]
+
+    def test_webhooks_hear_of_it_as_well(self, clock, acme, owner, ending, developer):
+        services.create_webhook(actor=owner, organization=acme, url="https://example.com/hook")
+        self.rotate(ending, developer, days=7)
+        self.use(ending, START + timedelta(hours=2))
+        notices.give_secret_notices(now=START + timedelta(hours=3))
+        delivery = WebhookDelivery.objects.get(event="apikey.old_secret_used")
+        assert ending.identifier in delivery.body
 
     def test_there_is_time_to_change_over(self, clock, ending, developer):
         self.rotate(ending, developer, days=7)
