@@ -139,3 +139,9 @@ class TestOddTerms:
 
         assert response.status_code == 200
         assert list(response.context["cl"].result_list) == []
+        assert "Search for at most 200 characters" in response.text
+
+    def test_a_term_that_is_too_long_is_refused_by_its_length(self, as_staff, key):
+        text = find(as_staff, "back " * 50).text
+        assert "Search for at most 200 characters; this has 249." in text
+        assert "Nothing is called" not in text

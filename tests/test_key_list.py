@@ -160,6 +160,17 @@ def test_part_of_a_secret_gets_into_no_address(owner, acme, key):
         assert "part of a secret" in text_of(client.get(response.url))
 
 
+def test_a_search_that_is_too_long_is_refused_by_its_length(owner, acme, key):
+    client = sign_in(owner)
+    page = text_of(client.get(listing(acme)))
+    assert "maxlength" not in page.partition('id="id_search"')[2].partition(">")[0]
+    answer = client.post(listing(acme, "search"), {"search": "back " * 50, "status": "active"})
+    assert answer.url == listing(acme) + "?status=active"
+    assert "Search for at most 200 characters; this has 249." in text_of(client.get(answer.url))
+    page = text_of(client.get(listing(acme), {"search": "b" * 201}))
+    assert "at most 200 characters (it has 201)" in page
+
+
 def test_label_of_a_secret_is_searched_for(owner, acme, key):
     client = sign_in(owner)
     response = client.post(listing(acme, "search"), {"search": key.label}, follow=True)

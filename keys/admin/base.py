@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from keys import policy, services
 from keys.admin.counting import BoundedPaginator
 from keys.forms.fields import ShowsProblems
-from keys.forms.search import MAX_SEARCH_LENGTH
+from keys.forms.search import problem_of_length
 from keys.models import Organization, User
 from keys.policy import Actor
 from keys.roles import Permission
@@ -127,7 +127,9 @@ class PolicyAdmin(admin.ModelAdmin):
         self, request: HttpRequest, queryset: QuerySet, search_term: str
     ) -> tuple[QuerySet, bool]:
         # Every word is looked for in every column: very many would keep the database busy.
-        if len(search_term) > MAX_SEARCH_LENGTH:
+        problem = problem_of_length(search_term)
+        if problem:
+            self.message_user(request, problem, messages.ERROR)
             return queryset.none(), False
         return super().get_search_results(request, queryset, search_term)
 
@@ -172,30 +174,43 @@ class PolicyAdmin(admin.ModelAdmin):
         response = super().changelist_view(request, *args, **kwargs)
         if request.method == "GET" and response.status_code == HTTPStatus.OK:
             self.note_read(request, self._narrowed_to(request))
-        return response
+        # An action asks first, and shows the rows that it is about.
+        return self._shown(request, response)
 
     def note_look(self, request: HttpRequest, row: Any) -> None:
         """Record that somebody looked at a row."""
         organization = row if isinstance(row, Organization) else row.organization
-        self.note_read(request, organization)
+        self.note_read(request, organization, row)
 
-    def note_read(self, request: HttpRequest, organization: Organization | None) -> None:
-        """Record that somebody looked at rows of an organization, or of any."""
+    def note_read(
+        self, request: HttpRequest, organization: Organization | None, row: Any = None
+    ) -> None:
+        """Record that somebody looked at rows of an organization, or of any, or at one."""
         person = _person(request)
+        at = {} if organization else self._place(row)
         services.note_read(
             actor=person,
             obj=organization or person,
             organization=organization,
             action=self.read_of_one if organization else self.read_of_any,
+            at=at,
         )
 
+    def _place(self, row: Any) -> dict[str, str]:
+        """Return which list of the installation it was, and which row of it."""
+        named = {} if row is None else {"name": str(row)}
+        return {"list": self.opts.model_name or "", **named}
+
     def _shown(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        """Return the page, having recorded that somebody looked at the row that it is about."""
+        """Return the page, having recorded that somebody looked at the rows that it is about.
+
+        Pages of lists are about none: they are recorded as what they are.
+        """
         context = getattr(response, "context_data", None) or {}
-        # A form has its row under one name, what is asked and told of rows under the other.
+        # A form has its row under one name, what is asked and told of rows under the others.
         row = context.get("original") or context.get("object")
-        if row is not None and request.method == "GET":
-            self.note_look(request, row)
+        for each in context.get("rows") or context.get("queryset") or filter(None, [row]):
+            self.note_look(request, each)
         return response
 
     def _narrowed_to(self, request: HttpRequest) -> Organization | None:

@@ -15,7 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from keys import policy, secrets, services, snapshots
 from keys.admin.rows import visible_people
-from keys.forms.search import MAX_SEARCH_LENGTH, SearchForm
+from keys.forms.search import SearchForm, problem_of_length
 from keys.models import APIKey, AuditEvent, KeySecret, Organization, User
 
 # Of each kind; who needs more narrows the list of that kind.
@@ -76,6 +76,7 @@ def search(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
             # What may be a secret is not repeated on a page.
             "term": "" if _looks_secret(term) else term,
             "is_secret": _looks_secret(term),
+            "problem": problem_of_length(term),
         },
     )
 
@@ -93,7 +94,7 @@ def _find(actor: User, term: str) -> Iterator[Group]:
     if _looks_secret(term):
         yield _group(_("API keys"), _keys_with_secret(actor, term), _describe_key)
         return
-    if not 0 < len(term) <= MAX_SEARCH_LENGTH:
+    if not term or problem_of_length(term):
         return
     yield _group(_("API keys"), _keys(actor, term), _describe_key)
     yield _group(_("Organizations"), _organizations(actor, term), _describe_organization)

@@ -4,12 +4,23 @@ import re
 from functools import cached_property
 
 from django import forms
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from keys import secrets, snapshots
 from keys.forms.fields import AddressField
 
 MAX_SEARCH_LENGTH = 200
+
+
+def problem_of_length(text: str) -> str:
+    """Say what is wrong with a longer text than lists are searched for; empty: nothing."""
+    if len(text) <= MAX_SEARCH_LENGTH:
+        return ""
+    return _("Search for at most %(most)d characters; this has %(count)d.") % {
+        "most": MAX_SEARCH_LENGTH,
+        "count": len(text),
+    }
 
 
 class SearchForm(forms.Form):
@@ -29,8 +40,16 @@ class SearchForm(forms.Form):
     @property
     def is_sensitive(self) -> bool:
         """Whether what was typed holds so much of a secret that no URL may show it."""
+        return bool(self.problem)
+
+    @property
+    def problem(self) -> str:
+        """Why what was typed is not looked for in lists, nor put into a URL; empty: it may be."""
         text = self.data.get("search", "").strip()
-        return len(text) > MAX_SEARCH_LENGTH or secrets.holds_part(text)
+        if secrets.holds_part(text):
+            return _("That looks like a part of a secret. Paste all of it to find its key.")
+        # Long texts may hold a secret in some way that nobody knows.
+        return problem_of_length(text)
 
 
 class AddressForm(forms.Form):

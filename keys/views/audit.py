@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from keys import audit_checks, chain, policy, services, spreadsheets, standby
 from keys.audit_filters import AuditFilter
-from keys.forms.search import SearchForm
+from keys.forms.search import SearchForm, problem_of_length
 from keys.models import APIKey, AuditEvent
 from keys.roles import Permission
 from keys.templatetags.audit import differences, plain_sentence
@@ -170,12 +170,13 @@ def _go_to_filtered(request: OrganizationRequest) -> HttpResponse:
         if value and name in AuditFilter.base_filters
     }
     for name in _TYPED:
-        if _is_sensitive(parameters.get(name, "")):
+        typed = parameters.get(name, "")
+        if _is_sensitive(typed):
             del parameters[name]
-            messages.warning(
-                request,
-                _("That looks like a part of a secret. Look for keys by name, or by their page."),
+            of_secret = _(
+                "That looks like a part of a secret. Look for keys by name, or by their page."
             )
+            messages.warning(request, problem_of_length(typed) or of_secret)
     url = reverse("keys:audit", args=[request.organization.slug])
     return redirect(f"{url}?{urlencode(parameters)}" if parameters else url)
 

@@ -83,12 +83,9 @@ def key_search(request: OrganizationRequest) -> HttpResponse:
     }
     if parameters.get("ordering") == DEFAULT_ORDERING:
         del parameters["ordering"]
-    if form.is_sensitive:
+    if form.problem:
         parameters.pop("search", None)
-        messages.warning(
-            request,
-            _("That looks like a part of a secret. Paste all of it to find its key."),
-        )
+        messages.warning(request, form.problem)
     url = reverse("keys:list", args=[request.organization.slug])
     return redirect(f"{url}?{urlencode(parameters)}" if parameters else url)
 
