@@ -12,14 +12,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from keys import audit_checks, policy, services
-from keys.audit_filters import ACTIONS, AuditFilter
+from keys.audit_filters import ACTIONS, STAFF_ACTIONS, AuditFilter
 from keys.filters import KeyListFilter
 from keys.models import AuditEvent, AuditHead, Decision, Role
 from keys.moves.columns import Format
 from keys.services.audit import Origin, acting_from
 from keys.templatetags import audit
 from tests.key_pages import page_of, sign_in, text_of
-from tests.staff_pages import page
+from tests.staff_pages import act, page, press
 from tests.test_audit import story  # noqa: F401 - a fixture: every service that changes something
 from tests.test_doors import undone
 
@@ -91,6 +91,8 @@ def test_what_the_filter_offers_has_a_sentence_and_the_other_way_round():
         each for each in audit._SENTENCES if not each.startswith(("user.", "demo", "installation."))
     }
     assert offered == of_organizations
+    for_staff = [action for _group, choices in STAFF_ACTIONS for action, _label in choices]
+    assert sorted(for_staff) == sorted(audit._SENTENCES)
 
 
 def test_change_is_told_by_field(owner, acme, key):
@@ -338,6 +340,16 @@ def test_lines_of_the_file_can_be_checked_without_the_database(owner, acme, key,
     assert "event 3 is missing" in told
 
 
+def test_a_filter_that_is_too_long_is_refused_by_its_length(owner, acme):
+    client = sign_in(owner)
+    assert 'maxlength="200"' not in text_of(client.get(trail(acme)))
+    answer = client.post(trail(acme), {"actor": "b" * 201, "door": "page"})
+    assert answer.url == trail(acme) + "?door=page"
+    assert "at most 200 characters; this has 201." in text_of(client.get(answer.url))
+    page = text_of(client.get(trail(acme), {"object": "b" * 201}))
+    assert "at most 200 characters (it has 201)" in page
+
+
 def test_who_takes_the_trail_away_is_remembered_with_the_filter_but_no_secret(owner, acme, key):
     client = sign_in(owner)
     client.get(trail(acme, "audit-export"), {"door": "api", "actor": key.secret}).getvalue()
@@ -443,6 +455,59 @@ def test_whatever_staff_look_at_in_their_admin_is_remembered(
             found = (event.action, event.object_type, int(event.object_id), event.organization)
             assert (found, event.actor_user, event.door) == (look, superuser, "admin"), address
             assert event.action not in audit.plain_sentence(event)
+            if event.action == "installation.read":
+                assert event.changes.keys() & {"list", "report"}, address
+
+
+def test_staff_who_are_asked_first_have_looked_too(as_superuser, superuser, acme, owner, key):
+    clerk = services.create_role(actor=owner, organization=acme, name="clerk")
+    other = services.issue_key(actor=owner, organization=acme, name="Other", scopes=["READ"])
+    of_key, of_other = ("apikey.read", str(key.pk)), ("apikey.read", str(other.pk))
+    of_acme = ("organization.read", str(acme.pk))
+    asked = [
+        (lambda: as_superuser.get(page("apikey_press", key.pk, "lock")), [of_key]),
+        (lambda: press(as_superuser, key, "lock", reason=""), [of_key]),
+        (lambda: act(as_superuser, "apikey", "revoke", key, other), [of_key, of_other]),
+        (lambda: as_superuser.get(page("organization_press", acme.pk, "suspend")), [of_acme]),
+        (lambda: act(as_superuser, "role", "delete_selected", clerk), [of_acme]),
+        (
+            lambda: as_superuser.get(f"/admin/keys/user/{owner.pk}/password/"),
+            [("user.read", str(owner.pk))],
+        ),
+    ]
+    for ask, looks in asked:
+        with undone():
+            last = AuditEvent.objects.order_by("pk").last().pk
+            assert ask().status_code == 200
+            found = AuditEvent.objects.filter(pk__gt=last).values_list("action", "object_id")
+            assert sorted(found) == sorted(looks)
+
+
+def test_it_is_said_which_lists_of_the_installation_were_looked_through(
+    as_superuser, superuser, key
+):
+    for address in ("apikey_changelist", "role_changelist", "apikey_changelist"):
+        as_superuser.get(page(address))
+    as_superuser.get("/admin/reports/oldest-secrets/")
+    looks = AuditEvent.objects.filter(action="installation.read").order_by("pk")
+    told = [str(each) for look in looks for each in audit.differences(look)]
+    assert told == ["List: API keys", "List: Roles", "Report: oldest-secrets"]
+
+
+def test_staff_read_the_trail_in_the_words_of_the_organization(as_staff, owner, acme, key):
+    services.disable_key(actor=owner, key=key)
+    services.rotate_key(actor=owner, key=key)
+    listed = as_staff.get(page("auditevent_changelist"))
+    assert "owner@acme.example disabled the key Backend" in listed.text
+    assert "apikey.disabled" not in listed.text
+    assert "Key disabled" not in listed.text
+    narrowed = as_staff.get(page("auditevent_changelist", did="apikey"))
+    assert "– Key disabled" in narrowed.text
+    assert "Backend" in narrowed.text
+    one = as_staff.get(page("auditevent_changelist", did="apikey.disabled"))
+    assert [each.action for each in one.context["cl"].result_list] == ["apikey.disabled"]
+    # Nonsense narrows nothing.
+    assert as_staff.get(page("auditevent_changelist", did="x.y")).status_code == 200
 
 
 def test_staff_who_look_at_pages_of_an_organization_are_remembered_too(staff, developer, key):

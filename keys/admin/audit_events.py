@@ -1,16 +1,14 @@
 """What happened, for staff to read."""
 
-from typing import Any
-
 from django.contrib import admin
 from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from keys.admin.base import ReadOnlyAdmin
-from keys.admin.filters import OrganizationFilter
+from keys.admin.filters import ActionFilter, OrganizationFilter
 from keys.admin.site import staff
 from keys.models import AuditEvent
-from keys.templatetags.audit import is_whole
+from keys.templatetags.audit import differences, plain_sentence
 
 
 @admin.register(AuditEvent, site=staff)
@@ -20,20 +18,19 @@ class AuditEventAdmin(ReadOnlyAdmin):
     read_of_one, read_of_any = "audit.read", "installation.audit_read"
     list_display = (
         "at",
-        "actor_label",
-        "action",
-        "object_label",
+        "what_happened",
         "organization",
         "door",
         "address",
     )
-    list_filter = ("door", OrganizationFilter)
+    list_filter = (ActionFilter, "door", OrganizationFilter)
     linked_lookups = ("object_type", "object_id")
     list_select_related = ("organization",)
     search_fields = ("actor_label", "action", "object_label", "=object_id", "=request_id")
     search_help_text = _("Who, action, what, its number, request.")
     fields = (
         "at",
+        "what_happened",
         "actor_label",
         "action",
         "object_type",
@@ -47,25 +44,10 @@ class AuditEventAdmin(ReadOnlyAdmin):
     )
     readonly_fields = fields
 
+    @admin.display(description=_("What happened"), ordering="action")
+    def what_happened(self, event: AuditEvent) -> str:
+        return plain_sentence(event)
+
     @admin.display(description=_("changes"))
     def what_changed(self, event: AuditEvent) -> str:
-        # Something new is recorded with its values, a change with the old and the new one.
-        describe = _describe_value if is_whole(event) else _describe_change
-        rows = ((field, describe(value)) for field, value in event.changes.items())
-        return format_html_join("", "<div><code>{}</code>: {}</div>", rows)
-
-
-def _describe_change(value: Any) -> str:
-    match value:
-        case [old, new]:
-            return f"{_describe_value(old)} → {_describe_value(new)}"
-    return _describe_value(value)
-
-
-def _describe_value(value: Any) -> str:
-    match value:
-        case list():
-            return ", ".join(map(str, value)) or "—"
-        case None | "":
-            return "—"
-    return str(value)
+        return format_html_join("", "<div>{}</div>", ((str(each),) for each in differences(event)))

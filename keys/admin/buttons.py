@@ -105,7 +105,8 @@ class ButtonAdmin(PolicyAdmin):
     @telling_refusals
     def press_view(self, request: HttpRequest, object_id: str, button: str) -> HttpResponse:
         """Ask whether to do what a button of one row says; do it when that is posted."""
-        return require_http_methods(["GET", "POST"])(self._press)(request, object_id, button)
+        view = require_http_methods(["GET", "POST"])(self._press)
+        return self._shown(request, view(request, object_id, button))
 
     def _press(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
         button = next((each for each in self.buttons if each.name == name), None)

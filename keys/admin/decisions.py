@@ -78,7 +78,7 @@ class DecisionAdmin(ReadOnlyAdmin):
 
     def note_look(self, request: HttpRequest, row: Decision) -> None:
         """Record that somebody looked at a decision."""
-        self.note_read(request, row.key.organization)
+        self.note_read(request, row.key.organization, row)
 
     @admin.display(description=_("organization"))
     def organization(self, decision: Decision) -> str:

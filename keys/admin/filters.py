@@ -6,9 +6,11 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from keys import policy
+from keys.audit_filters import STAFF_ACTIONS, kind_of
 from keys.hygiene import owner_is_gone
 from keys.models import APIKey, Organization
 from keys.models.keys import Status
@@ -95,6 +97,26 @@ class KeysOrganizationFilter(OrganizationFilter):
     """Parts of keys by the organization of the key."""
 
     path = "key__organization"
+
+
+class ActionFilter(ChoiceFilter):
+    """Audit events by what was done: first to what kind of thing, then which of it."""
+
+    title = _("action")
+    parameter_name = "did"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        chosen, offered = self.value() or "", []
+        for group, actions in STAFF_ACTIONS:
+            kind = kind_of(actions[0][0])
+            offered.append((kind, group))
+            if chosen == kind or chosen in dict(actions):
+                offered += [(action, format_lazy("– {}", label)) for action, label in actions]
+        return offered
+
+    def narrow(self, queryset: QuerySet, value: str) -> QuerySet:
+        groups = {kind_of(actions[0][0]): dict(actions) for _group, actions in STAFF_ACTIONS}
+        return queryset.filter(action__in=groups.get(value, [value]))
 
 
 class SuspensionFilter(ChoiceFilter):

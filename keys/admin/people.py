@@ -106,4 +106,4 @@ class PersonAdmin(PolicyAdmin, UserAdmin):
             person = User.objects.filter(pk=before.pk).exclude(password=before.password).first()
             if person is not None:
                 services.note_password_change(actor=request.user, person=person)
-        return response
+        return self._shown(request, response)

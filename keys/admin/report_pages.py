@@ -34,7 +34,11 @@ def show(request: HttpRequest, name: str, context: dict[str, Any]) -> HttpRespon
     """Show the first rows of a report."""
     report = _get(name)
     services.note_read(
-        actor=request.user, obj=request.user, organization=None, action="installation.read"
+        actor=request.user,
+        obj=request.user,
+        organization=None,
+        action="installation.read",
+        at={"report": name},
     )
     found = standby.rows(lambda: report.find(request.user, timezone.now()))
     rows = list(islice(found, ROWS_SHOWN + 1))

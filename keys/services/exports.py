@@ -58,21 +58,32 @@ def note_report_export(*, actor: User, report: str) -> AuditEvent:
 
 
 def note_read(
-    *, actor: Actor, obj: Model, organization: Organization | None, action: str
+    *,
+    actor: Actor,
+    obj: Model,
+    organization: Organization | None,
+    action: str,
+    at: Mapping[str, str] | None = None,
 ) -> AuditEvent | None:
     """Record that somebody looked, unless they did within the last hour: None then.
 
-    `obj` is what they looked at, `action` the kind of look, such as `audit.read`.
+    `obj` is what they looked at, `action` the kind of look, such as `audit.read`; `at` says
+    which list or page it was, where `obj` does not.
     """
+    page = dict(at or {})
     latest = AuditEvent.objects.filter(
         object_type=obj._meta.model_name, object_id=str(obj.pk)
     ).order_by("-pk")
-    seen = latest.values_list("action", "actor_user_id", "actor_key_id", "at")[:_LATEST]
-    who = (
+    seen = latest.values_list("action", "actor_user_id", "actor_key_id", "changes", "at")[:_LATEST]
+    look = (
+        action,
         actor.pk if isinstance(actor, User) else None,
         actor.pk if isinstance(actor, APIKey) else None,
+        page,
     )
     since = timezone.now() - LOOKING
-    if any((what, *by) == (action, *who) and at > since for what, *by, at in seen):
+    if any(tuple(earlier) == look and moment > since for *earlier, moment in seen):
         return None
-    return audit.record(actor=actor, action=action, obj=obj, organization=organization)
+    return audit.record(
+        actor=actor, action=action, obj=obj, organization=organization, changes=page
+    )
