@@ -23,6 +23,7 @@ from keys.admin.site import staff
 from keys.forms.search import SearchForm
 from keys.models import AllowedIP, APIKey, KeySecret
 from keys.roles import Permission
+from keys.templatetags.dates import when
 from keys.templatetags.rates import rates_in_words
 
 
@@ -49,13 +50,12 @@ class APIKeyAdmin(ButtonAdmin):
     """Shows keys, never their secrets; locks, unlocks and revokes them."""
 
     list_display = (
-        "name",
+        "name_and_label",
         "organization",
         "status_badge",
-        "label_code",
         "owner",
-        "last_used",
-        "expires_at",
+        "used_when",
+        "ends_when",
     )
     list_filter = (StatusFilter, AttentionFilter, OrganizationFilter, "dialect")
     linked_lookups = ("owner",)
@@ -226,6 +226,19 @@ class APIKeyAdmin(ButtonAdmin):
 
     # Columns
 
+    @admin.display(description=_("name"), ordering="name")
+    def name_and_label(self, key: APIKey) -> str:
+        return format_html("{}<br><code>{}</code>", key.name, key.label)
+
+    @admin.display(description=_("last used"), ordering="totals__last_used_at")
+    def used_when(self, key: APIKey) -> str:
+        moment = key.totals.last_used_at
+        return when(moment) if moment else "-"
+
+    @admin.display(description=_("expires"), ordering="expires_at")
+    def ends_when(self, key: APIKey) -> str:
+        return when(key.expires_at) if key.expires_at else "-"
+
     @admin.display(description=_("status"))
     def status_badge(self, key: APIKey) -> str:
         status = key.status
@@ -239,7 +252,7 @@ class APIKeyAdmin(ButtonAdmin):
     def rates(self, key: APIKey) -> str:
         return rates_in_words(key)
 
-    @admin.display(description=_("last used"), ordering="totals__last_used_at")
+    @admin.display(description=_("last used"))
     def last_used(self, key: APIKey) -> str:
         return _show(key.totals.last_used_at)
 
