@@ -160,11 +160,19 @@ urlpatterns = [
     path("found/rules/<slug:scanner>/", leaks.scanner_rules, name="scanner-rules"),
     path("accounts/notifications/", notifications.notifications, name="notifications"),
     path("accounts/name/", own_name.own_name, name="own-name"),
-    path(
-        "accounts/sessions/<int:session_id>/end/", own_sessions.session_end, name="session-end"
-    ),
+    path("accounts/sessions/<int:session_id>/end/", own_sessions.session_end, name="session-end"),
     # Beside the account pages, which no cache keeps.
     path("accounts/invitation/", invitations.invitation, name="invitation"),
+    path(
+        "accounts/invitation/<int:invitation_id>/accept/",
+        invitations.invitation_accept,
+        name="invitation-accept",
+    ),
+    path(
+        "accounts/invitation/<int:invitation_id>/decline/",
+        invitations.invitation_decline,
+        name="invitation-decline",
+    ),
     path("accounts/invitation/<str:token>/", invitations.invitation_link, name="invitation-link"),
     path("organizations/<slug:organization>/", include(organization_urls)),
 ]

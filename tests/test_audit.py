@@ -360,6 +360,7 @@ def test_the_story_calls_every_service_that_changes_something(story):
         "find_secret",
         "find_invitation",
         "find_invitation_for",
+        "find_invitations_of",
         "has_address",
         "reason_against_invitation",
         "explain_secret",
@@ -402,6 +403,8 @@ def test_the_story_calls_every_service_that_changes_something(story):
         "add_server_addresses",
         "import_keys",
         "disable_idle_keys",
+        # test_invitations.py follows it.
+        "decline_invitation",
         # test_audit_page.py follows it.
         "note_report_export",
         # test_approvals.py follows each of these.

@@ -286,6 +286,9 @@ PAGES = {
     # Whoever followed the link of a mail; here nobody did.
     "GET keys:invitation": (EVERYBODYS_PAGE, None),
     "POST keys:invitation": (EVERYBODYS_PAGE, {}),
+    # By who was invited; nobody of these was.
+    "POST keys:invitation-accept": ("302 302 302 302 302 302 302", {}),
+    "POST keys:invitation-decline": ("302 302 302 302 302 302 302", {}),
     "GET keys:invitation-link": ("302 302 302 302 302 302 302", None),
     "GET keys:roles": (PAGE, None),
     "GET keys:permissions": (PAGE, None),

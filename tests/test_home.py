@@ -198,5 +198,5 @@ def test_home_asks_the_database_as_often_for_many_keys(
         count_use(key, HOUR)
     client = sign_in(owner)
     client.get(home_of(acme))
-    with django_assert_max_num_queries(15):
+    with django_assert_max_num_queries(16):
         assert client.get(home_of(acme)).status_code == 200

@@ -217,6 +217,94 @@ class TestSomebodyWithAnAccount:
         assert "This person is a member already." in client.post(HERE).text
 
 
+class TestWithoutTheLink:
+    """Who signs in and did not follow the link sees what waits for their addresses."""
+
+    def test_a_confirmed_address_sees_it_at_home_and_accepts(self, client, invite, acme):
+        person = make_person(NEWCOMER.upper())
+        invite()
+        client.force_login(person)
+        page = client.get(reverse("keys:home"))
+        assert "owner@acme.example invites you, as developer." in page.text
+        assert "Ask an admin" not in page.text
+        accept = reverse("keys:invitation-accept", args=[acme.invitations.get().pk])
+        assert f'action="{accept}"' in page.text
+        done = client.post(accept, follow=True)
+        assert "Welcome to Acme." in done.text
+        assert acme.memberships.get(user=person).role.name == "developer"
+        assert "does not wait for you" in client.post(accept, follow=True).text
+
+    def test_who_declines_is_not_in_and_the_link_is_dead(self, client, invite, acme, owner):
+        person = make_person(NEWCOMER)
+        path = invite()
+        decline = reverse("keys:invitation-decline", args=[acme.invitations.get().pk])
+        client.force_login(person)
+        assert f'action="{decline}"' in client.get(reverse("keys:home")).text
+        done = client.post(decline, follow=True)
+        assert "You declined the invitation to Acme." in done.text
+        assert "You are not in an organization yet" in done.text
+        assert not acme.memberships.filter(user=person).exists()
+        assert "does not work any more" in client.get(path, follow=True).text
+        assert "does not wait for you" in client.post(decline, follow=True).text
+        event = acme.audit_events.get(action="invitation.declined")
+        assert (event.actor_user, event.object_label) == (person, NEWCOMER)
+        invite()
+        assert acme.invitations.unanswered().count() == 1
+
+    def test_whoever_invited_reads_in_the_trail_that_it_was_declined(
+        self, client, invite, acme, owner
+    ):
+        person = make_person(NEWCOMER)
+        invite()
+        services.decline_invitation(actor=person, invitation=acme.invitations.get())
+        client.force_login(owner)
+        trail = client.get(reverse("keys:audit", args=["acme"]))
+        assert "declined the invitation of" in trail.text
+        assert NEWCOMER not in client.get(reverse("keys:members", args=["acme"])).text
+
+    def test_the_page_of_the_link_offers_to_decline(self, client, invite, acme):
+        person = make_person(NEWCOMER)
+        path = invite()
+        client.force_login(person)
+        decline = reverse("keys:invitation-decline", args=[acme.invitations.get().pk])
+        assert f'action="{decline}"' in client.get(path, follow=True).text
+        assert "You declined" in client.post(decline, follow=True).text
+
+    @pytest.mark.parametrize("why", ["never confirmed", "another"])
+    def test_of_an_address_that_is_not_confirmed_nothing_is_told(self, client, invite, acme, why):
+        person = make_person(NEWCOMER if why == "never confirmed" else "b@acme.example")
+        if why == "never confirmed":
+            EmailAddress.objects.filter(user=person).update(verified=False)
+        invite()
+        invited = acme.invitations.get()
+        assert services.find_invitations_of(person=person) == []
+        with pytest.raises(PermissionDenied):
+            services.decline_invitation(actor=person, invitation=invited)
+        client.force_login(person)
+        for name in ("invitation-accept", "invitation-decline"):
+            done = client.post(reverse(f"keys:{name}", args=[invited.pk]), follow=True)
+            assert "Acme" not in done.text
+        assert acme.invitations.unanswered().count() == 1
+
+    def test_what_cannot_be_accepted_is_not_offered(self, invite, acme, owner, time_machine):
+        person = make_person(NEWCOMER)
+        invite()
+        invited = acme.invitations.get()
+        assert services.find_invitations_of(person=person) == [invited]
+        Invitation.objects.filter(pk=invited.pk).update(expires_at=timezone.now())
+        assert services.find_invitations_of(person=person) == []
+        with pytest.raises(ValidationError):
+            services.decline_invitation(actor=person, invitation=invited)
+
+    def test_a_member_of_another_organization_sees_it_on_its_page(
+        self, client, invite, other, stranger
+    ):
+        invite(stranger.email)
+        client.force_login(stranger)
+        page = client.get(reverse("keys:overview", args=[other.slug]))
+        assert "invites you, as developer." in page.text
+
+
 class TestWhoInvites:
     """Gives nothing that they do not hold, neither then nor when it is accepted."""
 

@@ -16,7 +16,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
     """Sets of invitations."""
 
     def unanswered(self) -> "InvitationQuerySet":
-        """Return those that were neither accepted nor revoked, expired ones included."""
+        """Return those that were neither accepted, declined nor revoked, expired ones included."""
         return self.filter(accepted_at=None, revoked_at=None)
 
     def open_at(self, now: datetime) -> "InvitationQuerySet":
@@ -70,6 +70,7 @@ class Invitation(models.Model):
         related_name="+",
         verbose_name=_("accepted by"),
     )
+    # Taken back by who invites, or declined: the trail says which.
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
 
     objects = InvitationQuerySet.as_manager()

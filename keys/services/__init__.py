@@ -28,8 +28,10 @@ from keys.services.handing_over import hand_over_key, hand_over_keys
 from keys.services.importing import ImportOptions, ImportReport, import_keys
 from keys.services.invitations import (
     accept_invitation,
+    decline_invitation,
     find_invitation,
     find_invitation_for,
+    find_invitations_of,
     has_address,
     invite,
     reason_against_invitation,
@@ -125,6 +127,7 @@ __all__ = [
     "create_scope",
     "create_webhook",
     "create_workspace",
+    "decline_invitation",
     "delete_role",
     "delete_scope",
     "delete_webhook",
@@ -137,6 +140,7 @@ __all__ = [
     "explain_secret",
     "find_invitation",
     "find_invitation_for",
+    "find_invitations_of",
     "find_secret",
     "hand_in_secret",
     "hand_over_key",

@@ -16,6 +16,7 @@ from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
+from django.db.models.functions import Lower
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
@@ -90,16 +91,7 @@ def revoke_invitation(*, actor: Actor, invitation: Invitation) -> None:
     """Take an invitation back. Raises PermissionDenied; Invitation.DoesNotExist if answered."""
     policy.require(actor, Permission.DELETE_INVITATION, invitation)
     with transaction.atomic():
-        invitation = _open(invitation)
-        invitation.revoked_at = timezone.now()
-        invitation.save(update_fields=["revoked_at"])
-        letters.withdraw_letters(invitation)
-        audit.record(
-            actor=actor,
-            action="invitation.revoked",
-            obj=invitation,
-            organization=invitation.organization,
-        )
+        _void(actor, _open(invitation), "invitation.revoked")
 
 
 def find_invitation(*, token: str) -> Invitation | None:
@@ -119,14 +111,22 @@ def find_invitation_for(*, email: str) -> Invitation | None:
     return next(acceptable, None)
 
 
+def find_invitations_of(*, person: User) -> list[Invitation]:
+    """Return those that can be accepted of the invitations to addresses the person confirmed."""
+    confirmed = EmailAddress.objects.filter(user=person, verified=True)
+    open_now = Invitation.objects.open_at(timezone.now()).alias(address=Lower("email"))
+    found = open_now.filter(address__in=confirmed.values_list(Lower("email")))
+    rows_of = found.select_related("organization", "role", "invited_by", "invited_by_key")
+    return [each for each in rows_of if not reason_against_invitation(each)]
+
+
 def accept_invitation(*, actor: User, invitation: Invitation) -> Membership:
     """Become a member, as an invitation says.
 
     Raises PermissionDenied for who has not confirmed its address; ValidationError when it was
     answered, is too old, who invited may no longer do so, or the actor is a member already.
     """
-    if not has_address(actor, invitation.email):
-        raise PermissionDenied(_("This invitation is for another address."))
+    _require_address(actor, invitation)
     with transaction.atomic():
         invitation = _lock(invitation)
         reason = reason_against_invitation(invitation)
@@ -145,10 +145,24 @@ def accept_invitation(*, actor: User, invitation: Invitation) -> Membership:
     return membership
 
 
+def decline_invitation(*, actor: User, invitation: Invitation) -> None:
+    """Answer that one does not want to join; the invitation is over, its link dead.
+
+    Raises PermissionDenied for who has not confirmed its address; ValidationError when it was
+    answered, taken back or is too old.
+    """
+    _require_address(actor, invitation)
+    with transaction.atomic():
+        invitation = _lock(invitation)
+        if not invitation.is_open_at(timezone.now()):
+            raise ValidationError(_over())
+        _void(actor, invitation, "invitation.declined")
+
+
 def reason_against_invitation(invitation: Invitation) -> str:
     """Return why an invitation cannot be accepted now; empty when it can."""
     if not invitation.is_open_at(timezone.now()):
-        return _("This invitation was used, taken back, or is too old. Ask for a new one.")
+        return _over()
     try:
         _refuse_void(invitation)
     except (PermissionDenied, ValidationError):
@@ -159,6 +173,23 @@ def reason_against_invitation(invitation: Invitation) -> str:
 def has_address(person: User, email: str) -> bool:
     """Say whether the person confirmed that this is an address of theirs."""
     return EmailAddress.objects.filter(user=person, email__iexact=email, verified=True).exists()
+
+
+def _require_address(person: User, invitation: Invitation) -> None:
+    if not has_address(person, invitation.email):
+        raise PermissionDenied(_("This invitation is for another address."))
+
+
+def _over() -> str:
+    return _("This invitation was used, taken back, or is too old. Ask for a new one.")
+
+
+def _void(actor: Actor, invitation: Invitation, action: str) -> None:
+    """End an invitation that is locked, unanswered; which way, the trail says."""
+    invitation.revoked_at = timezone.now()
+    invitation.save(update_fields=["revoked_at"])
+    letters.withdraw_letters(invitation)
+    audit.record(actor=actor, action=action, obj=invitation, organization=invitation.organization)
 
 
 def _refuse_void(invitation: Invitation) -> None:

@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from keys import hygiene, policy, series
+from keys import hygiene, policy, series, services
 from keys.figures import remembered
 from keys.hygiene import CHECKS
 from keys.models import ApprovalRequest, AuditEvent, Organization
@@ -42,7 +42,9 @@ def home(request: PersonRequest) -> HttpResponse:
     last = request.session.get("organization")
     chosen = mine.filter(slug=last).first() or mine.first()
     if chosen is None:
-        return render(request, "keys/home_empty.html", {"organizations": []})
+        invitations = services.find_invitations_of(person=request.user)
+        context = {"organizations": [], "invitations": invitations}
+        return render(request, "keys/home_empty.html", context)
     return redirect("keys:overview", chosen.slug)
 
 
@@ -57,15 +59,19 @@ def organization_overview(request: OrganizationRequest) -> HttpResponse:
         use = _remembered(request, f"use {span}", lambda: _use(request, keys, span, now), now)
         return render_page(request, "keys/overview_use.html", use)
     figures = _remembered(request, f"home {span}", lambda: _figures(request, keys, span, now), now)
+    asked = {
+        "waiting": _waiting(request, now),
+        "invitations": services.find_invitations_of(person=request.user),
+    }
     if not figures["active"] and not keys.exists():
-        return render_page(request, "keys/overview_empty.html", {"waiting": _waiting(request, now)})
+        return render_page(request, "keys/overview_empty.html", asked)
     counts = figures["counts"]
     context = {
         **figures,
+        **asked,
         "expiring": counts["expiring"],
         "hints": [(check, counts[name]) for name, check in CHECKS.items() if counts[name]],
         "events": _latest_events(request),
-        "waiting": _waiting(request, now),
     }
     return render_page(request, "keys/organization_overview.html", context)
 

@@ -14,7 +14,7 @@ from keys import policy, services
 from keys.forms.people import NameForm
 from keys.models import Invitation
 from keys.roles import Permission
-from keys.views.base import OrganizationRequest, in_organization
+from keys.views.base import OrganizationRequest, PersonRequest, in_organization
 
 _SESSION_KEY = "invitation"
 
@@ -83,6 +83,46 @@ def invitation(request: HttpRequest) -> HttpResponse:
     del request.session[_SESSION_KEY]
     messages.success(request, _("Welcome to %(name)s.") % {"name": invited.organization.name})
     return redirect("keys:overview", invited.organization.slug)
+
+
+@require_POST
+def invitation_accept(request: PersonRequest, invitation_id: int) -> HttpResponse:
+    """Join by an invitation to an address of one's own, without the link of its mail."""
+    invited = _of_ones_own(request, invitation_id)
+    if invited is None:
+        return _say_over(request)
+    try:
+        services.accept_invitation(actor=request.user, invitation=invited)
+    except (PermissionDenied, ValidationError) as problem:
+        return _say_over(request, problem)
+    messages.success(request, _("Welcome to %(name)s.") % {"name": invited.organization.name})
+    return redirect("keys:overview", invited.organization.slug)
+
+
+@require_POST
+def invitation_decline(request: PersonRequest, invitation_id: int) -> HttpResponse:
+    """Answer an invitation to an address of one's own with no."""
+    invited = _of_ones_own(request, invitation_id)
+    if invited is None:
+        return _say_over(request)
+    try:
+        services.decline_invitation(actor=request.user, invitation=invited)
+    except (PermissionDenied, ValidationError) as problem:
+        return _say_over(request, problem)
+    name = invited.organization.name
+    messages.success(request, _("You declined the invitation to %(name)s.") % {"name": name})
+    return redirect("keys:home")
+
+
+def _of_ones_own(request: PersonRequest, invitation_id: int) -> Invitation | None:
+    found = services.find_invitations_of(person=request.user)
+    return next((each for each in found if each.pk == invitation_id), None)
+
+
+def _say_over(request: PersonRequest, problem: Exception | None = None) -> HttpResponse:
+    reason = " ".join(getattr(problem, "messages", [str(problem)])) if problem else ""
+    messages.error(request, reason or _("That invitation does not wait for you any more."))
+    return redirect("keys:home")
 
 
 def _is_named(request: HttpRequest, form: NameForm | None) -> bool:
