@@ -184,6 +184,26 @@ class TestPages:
         assert "Allowed IPs not said 192.0.2.0/24 (approved)" in words
         assert "It works from 192.0.2.0/24 only." in words
 
+    def test_pages_say_that_a_demand_holds_and_ask_for_more(self, asked, owner, developer):
+        services.approve_request(actor=owner, request=asked, allowed_ips=["192.0.2.7"])
+        key = services.issue_approved_key(actor=developer, request=asked)
+        client, row = sign_in(developer), key.allowed_ips.get()
+        remove = page_of(key, "allowed-ip-remove", row.pk)
+        answer = client.post(remove, {"confirmed": "yes"}, follow=True)
+        assert "for use from 192.0.2.7 only" in words_of(answer)
+        answer = client.post(page_of(key, "access"), {"network": "198.51.100.7", "effect": "allow"})
+        assert "for use from 192.0.2.7 only" in words_of(answer)
+        form = client.get(page_of(key, "edit")).context["form"]
+        values = ((each.name, each.value()) for each in form)
+        data = {name: value for name, value in values if value not in (None, False)}
+        data |= {"allowed_ips": "", "confirm_wider": "on", "confirm_lockout": "on"}
+        preview = words_of(client.post(page_of(key, "edit"), {**data, "preview": "1"}))
+        assert "Somebody else has to approve this" in preview
+        assert "for use from 192.0.2.7 only" in preview
+        answer = client.post(page_of(key, "edit"), {**data, "reason": "We moved."})
+        assert answer.status_code == 302, answer.context["form"].errors
+        assert ApprovalRequest.objects.first().kind == "widen"
+
     def test_more_addresses_than_were_asked_for_are_refused_at_their_field(
         self, strict, acme, owner, developer
     ):

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.utils.functional import Promise
+from django.utils.functional import Promise, cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -12,6 +12,9 @@ from keys.forms.fields import AddressLine, short_date
 from keys.forms.key_fields import KeyForm
 from keys.forms.rate_fields import initial_rates
 from keys.models import APIKey
+from keys.services.approval_reasons import Reason
+from keys.services.approval_terms import confinement_of
+from keys.services.demands import Demand, demand_on
 from keys.summaries import Facts, facts_of, widenings
 
 
@@ -52,6 +55,23 @@ class EditForm(KeyForm):
 
     def most_days(self) -> int | None:
         return self.rules.days_of(self.key.owner_id)
+
+    @property
+    def may_need_approval(self) -> bool:
+        return super().may_need_approval or self._demand is not None
+
+    @property
+    def approval_reasons(self) -> list[Reason]:
+        reasons = super().approval_reasons
+        if self._demand is None or "allowed_ips" in self.facts.unclear:
+            return reasons
+        is_within = confinement_of(self.facts).is_within(self._demand.confinement)
+        return reasons if is_within else [*reasons, self._demand.reason]
+
+    @cached_property
+    def _demand(self) -> Demand | None:
+        follows = self.key.assign_server_ips
+        return demand_on(self.actor, self.key, follows_servers=follows)
 
     def _gained(self) -> frozenset[str]:
         return self.facts.scopes - self._facts_before.scopes

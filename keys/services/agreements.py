@@ -9,11 +9,9 @@ from django.utils.translation import gettext as _
 
 from keys.models import APIKey, ApprovalRequest
 from keys.models.approvals import ApprovalKind
-from keys.networks import Confinement
 from keys.services import approval_terms
 from keys.services.allowed_ips import Entry, build_allowed_ips
 from keys.services.keys import UNSAID
-from keys.summaries import Facts
 
 
 def narrowed(
@@ -66,8 +64,9 @@ def _fewer_addresses(request: ApprovalRequest, entries: Iterable[Entry]) -> dict
     wanted, asked = _spelled(key, entries), _spelled(key, approval_terms.asked_entries(request))
     if wanted == asked:
         return {}
+    asked_from = approval_terms.confinement_of(approval_terms.facts_of(request))
     less = approval_terms.facts_of(request, {**request.terms, "allowed_ips": wanted})
-    if not _confinement(less).is_within(_confinement(approval_terms.facts_of(request))):
+    if not approval_terms.confinement_of(less).is_within(asked_from):
         raise ValidationError({"allowed_ips": _("Approve what was asked for, or less.")})
     return {"allowed_ips": wanted}
 
@@ -75,10 +74,6 @@ def _fewer_addresses(request: ApprovalRequest, entries: Iterable[Entry]) -> dict
 def _spelled(key: APIKey, entries: Iterable[Entry]) -> list[dict[str, Any]]:
     """Return the entries of a list in their one spelling. Raises ValidationError."""
     return [approval_terms.entry_of(row) for row in build_allowed_ips(key, entries)]
-
-
-def _confinement(facts: Facts) -> Confinement:
-    return Confinement(None if facts.is_open else facts.origins, facts.denied)
 
 
 def _refuse_part_of_role(said: dict[str, Any]) -> None:

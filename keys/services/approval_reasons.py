@@ -7,6 +7,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from keys.summaries.words import listed
+
 
 @dataclass(frozen=True)
 class Reason:
@@ -44,6 +46,18 @@ def by_life(role: str, days: int) -> Reason:
     return Reason("life", {"role": role, "days": days})
 
 
+def by_addresses(who: str, networks: Iterable[str]) -> Reason:
+    """That somebody approved the key for use from these addresses only."""
+    return Reason("addresses", {"who": who, "networks": list(networks)})
+
+
+def _of_addresses(who: str, networks: list[str]) -> str:
+    return _("%(who)s approved this key for use from %(networks)s only.") % {
+        "who": who,
+        "networks": listed(tuple(networks)),
+    }
+
+
 def _of_two_people(organization: str) -> str:
     return _("At %(name)s it takes two people to give MANAGE.") % {"name": organization}
 
@@ -68,4 +82,5 @@ _SENTENCES: dict[str, Callable[..., str]] = {
     "two_people": _of_two_people,
     "scopes": _of_scopes,
     "life": _of_life,
+    "addresses": _of_addresses,
 }

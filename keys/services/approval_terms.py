@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from keys import summaries
 from keys.models import AllowedIP, ApprovalRequest, Organization, Role, Scope, User, Workspace
 from keys.models.rates import Period
+from keys.networks import Confinement
 from keys.summaries import Facts
 
 # Arguments of issue_key and update_key that may be asked for.
@@ -158,6 +159,11 @@ def entry_of(row: AllowedIP) -> dict[str, Any]:
         "comment": row.comment,
         "active": row.active,
     }
+
+
+def confinement_of(facts: Facts) -> Confinement:
+    """Return from where a key works by these facts."""
+    return Confinement(None if facts.is_open else facts.origins, facts.denied)
 
 
 def in_lines(entries: Iterable[str | Mapping[str, Any]] | None) -> list[str]:

@@ -18,7 +18,7 @@ from keys.models import APIKey, ApprovalRequest, Membership, Organization, Role,
 from keys.policy import Actor
 from keys.roles import BuiltInScope
 from keys.rules import Rules
-from keys.services import approval_reasons, approval_terms
+from keys.services import approval_reasons, approval_terms, demands
 from keys.services.approval_reasons import Reason
 
 # What a new key sets.
@@ -97,6 +97,9 @@ def _require_approval(
         latest = approval_terms.end_of(agreed)
         ends = [] if latest is None else [end for end in ends if _is_beyond(end, latest)]
     reasons = reasons_for_approval(actor, found, gained=gained, ends=ends, now=timezone.now())
+    if approval is None and changed is not None:
+        demanded = demands.reason_against(actor, key, changed)
+        reasons += [demanded] if demanded else []
     if reasons:
         raise ApprovalRequiredError(reasons)
 

@@ -17,6 +17,7 @@ from keys.forms.allowed_ips import AllowedIPForm, Consequence
 from keys.forms.search import AddressForm
 from keys.models import AllowedIP, APIKey, ScopeUse
 from keys.roles import Permission
+from keys.services.enforcing import ApprovalRequiredError
 from keys.verification import Code, Question, judge
 from keys.views.base import OrganizationRequest, in_organization, refuse_revoked, render_page
 from keys.views.key_page import followed_addresses, load_key, render_tab
@@ -36,6 +37,8 @@ def key_access(request: OrganizationRequest, identifier: str) -> HttpResponse:
                 row = services.add_allowed_ip(actor=request.user, key=key, **form.new_row())
             except ValidationError as problems:
                 form.add_problems(problems)
+            except ApprovalRequiredError as refusal:
+                form.add_error(None, str(refusal))
             except APIKey.DoesNotExist:
                 return refuse_revoked(request, key)
             else:
@@ -61,6 +64,8 @@ def allowed_ip_remove(
         return refuse_revoked(request, key)
     except ValidationError as problems:
         messages.error(request, " ".join(problems.messages))
+    except ApprovalRequiredError as refusal:
+        messages.error(request, str(refusal))
     else:
         messages.success(request, _("%(row)s is off the list.") % {"row": row})
     return _to_access(request, key)
@@ -85,6 +90,8 @@ def allowed_ip_switch(
         return refuse_revoked(request, key)
     except ValidationError as problems:
         messages.error(request, " ".join(problems.messages))
+    except ApprovalRequiredError as refusal:
+        messages.error(request, str(refusal))
     else:
         done = _("%(row)s counts again.") if active else _("%(row)s is switched off.")
         messages.success(request, done % {"row": row})
