@@ -64,7 +64,10 @@ class DecisionForm(ServiceForm):
         help_text=gettext_lazy("In UTC. As asked for, or earlier."),
     )
     allowed_ips = _AskedAddressesField(
-        label=gettext_lazy("Allowed IPs"), max_length=MAX_ADDRESS_TEXT, required=False
+        label=gettext_lazy("Allowed IPs"),
+        max_length=MAX_ADDRESS_TEXT,
+        required=False,
+        help_text=gettext_lazy("One a line: the key works from there only. As asked for, or less."),
     )
     note = _note(gettext_lazy("Note"), gettext_lazy("Whoever asked reads it."))
 

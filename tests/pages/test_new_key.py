@@ -138,6 +138,28 @@ def test_the_button_says_at_once_that_it_only_asks(visit, owner, developer, acme
     expect(page.get_by_role("button", name="Issue key")).to_be_visible()
 
 
+def test_who_decides_sees_at_once_what_they_would_approve(visit, owner, developer, acme):
+    terms = RoleTerms(
+        acme.memberships.get(user=developer).role, approval_scopes=frozenset({"DELETE"})
+    )
+    services.update_policy(actor=owner, organization=acme, roles=[terms])
+    asked = services.request_key(
+        actor=developer, organization=acme, name="Mop", reason="It cleans.",
+        scopes=["READ", "DELETE"],
+    )  # fmt: skip
+    page = visit(f"/organizations/acme/approvals/{asked.pk}/", person=owner)
+    summary = page.locator("#summary")
+    expect(summary).to_contain_text("It can revoke the keys")
+    page.get_by_role("checkbox", name="DELETE").uncheck()
+    expect(summary).not_to_contain_text("It can revoke the keys")
+    page.get_by_label("Allowed IPs").fill("192.0.2.7")
+    expect(summary).to_contain_text("It works from 192.0.2.7 only.")
+    page.get_by_role("button", name="Approve", exact=True).click()
+    expect(page.get_by_text("You approved it")).to_be_visible()
+    asked.refresh_from_db()
+    assert asked.approved_terms["scopes"] == ["READ"]
+
+
 @pytest.mark.wide
 def test_another_owner_is_offered_another_life_at_once(visit, owner, acme):
     services.update_policy(actor=owner, organization=acme, person_key_days=30, shared_key_days=20)
