@@ -179,6 +179,7 @@ _MORE_LABELS = {
     "done": gettext_lazy("Done at once"),
     "keys": gettext_lazy("keys"),
     "label": gettext_lazy("secret"),
+    "list": gettext_lazy("list"),
     "old_secret_works_until": gettext_lazy("old secret works until"),
     "old_secret_signs_until": gettext_lazy("old secret signs until"),
     "quiet_hours": gettext_lazy("ends when quiet for"),
@@ -385,6 +386,8 @@ def _words(event: AuditEvent, field: str, value: Any) -> str:
         return _("none")
     if isinstance(value, bool):
         return _("yes") if value else _("no")
+    if field == "list":
+        return _of_list(str(value))
     if isinstance(value, list):
         return ", ".join(_short([str(each) for each in value]))
     if field in _MORE_MOMENTS or isinstance(described, models.DateTimeField):
@@ -395,6 +398,14 @@ def _words(event: AuditEvent, field: str, value: Any) -> str:
         return ngettext("%d hour", "%d hours", value) % value
     choices = dict(described.flatchoices if described else _MORE_CHOICES.get(field, ()))
     return str(choices.get(value) or Truncator(str(value)).chars(_LONGEST_VALUE))
+
+
+def _of_list(model: str) -> str:
+    """Return what a list of such rows is called."""
+    try:
+        return capfirst(str(apps.get_model("keys", model)._meta.verbose_name_plural))
+    except LookupError:  # an older release had it
+        return model
 
 
 def _field_of(event: AuditEvent, name: str) -> models.Field | None:
