@@ -140,6 +140,14 @@ _WITH_BUILT_INS = (Scope, Role)
 # What an owner is in the organization, only owners change.
 _DECIDED_BY_OWNERS = frozenset({Permission.CHANGE_MEMBERSHIP, Permission.DELETE_MEMBERSHIP})
 
+# What a key may do with keys.
+_ON_KEYS = (
+    Permission.VIEW_APIKEY,
+    Permission.ADD_APIKEY,
+    Permission.CHANGE_APIKEY,
+    Permission.DELETE_APIKEY,
+)
+
 _EVERY_ROW = ~Q(pk__in=[])
 _NO_ROW = Q(pk__in=[])
 
@@ -243,6 +251,15 @@ def reach_needed(key: APIKey, obj: Model) -> Reach:
     if owner_id == key.owner_id:
         return Reach.OWN
     return Reach.SHARED if owner_id is None else Reach.ORGANIZATION
+
+
+def reaches_by_owner(key: APIKey) -> bool:
+    """Say whether it depends on whose the key is which keys it sees, issues, changes or revokes."""
+    held = frozenset(key.scope_codes)
+    return any(
+        held & scopes_granting(permission, Reach.OWN) and not holds(held, permission, APIKey)
+        for permission in _ON_KEYS
+    )
 
 
 def has_owner(model: type[Model]) -> bool:

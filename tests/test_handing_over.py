@@ -7,16 +7,22 @@ from datetime import timedelta
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.urls import reverse
+from django.utils import timezone
 
-from keys import services
+from keys import policy, services
 from keys.forms.rotating import HandOverForm
-from keys.models import APIKey, AuditEvent, Scope, WebhookDelivery
+from keys.models import APIKey, AuditEvent, KeyUsage, Scope, WebhookDelivery
 from keys.networks import parse_address
 from keys.rules import RoleTerms
 from keys.verification import Code
 from tests.key_pages import issue, secret_on, words_of
 
 HERE = parse_address("192.0.2.7")
+
+
+def options_of(text: str) -> list[str]:
+    """Return what the page says of each key to choose."""
+    return re.findall(r'<label class="option" for="id_keys.*?</label>', text, flags=re.DOTALL)
 
 
 def code(secret) -> Code:
@@ -224,6 +230,54 @@ class TestSeveral:
         [file] = re.findall(r'<pre id="secrets" hidden>(.*?)</pre>', shown.text, flags=re.DOTALL)
         assert file.splitlines() == ["# Backend kh_ATTACKER kh_TOO", given.secret]
 
+    def test_what_does_not_work_or_cannot_be_given_is_not_chosen_and_says_why(
+        self, client, acme, admin, owner, developer, staff, read_only_key
+    ):
+        member = acme.memberships.get(user=developer)
+        terms = RoleTerms(
+            acme.memberships.get(user=admin).role, approval_scopes=frozenset({"CREATE"})
+        )
+        for name in ("Disabled", "Locked", "Expired"):
+            issue(developer, acme, name)
+        named = {each.name: each for each in acme.api_keys.all()}
+        services.disable_key(actor=developer, key=named["Disabled"])
+        services.lock_key(actor=staff, key=named["Locked"])
+        past = timezone.now() - timedelta(days=1)
+        APIKey.objects.filter(pk=named["Expired"].pk).update(expires_at=past)
+        services.issue_key(actor=developer, organization=acme, name="Makes", scopes=["CREATE"])
+        services.update_policy(actor=owner, organization=acme, roles=[terms])
+        client.force_login(admin)
+        text = client.get(reverse("keys:member-keys", args=["acme", member.pk])).text
+        rows = {re.search(r"<b[^>]*>(.*?)</b>", row)[1]: row for row in options_of(text)}
+        assert {name for name, row in rows.items() if " checked" in row} == {read_only_key.name}
+        assert "Every request is refused until somebody enables" in rows["Disabled"]
+        assert "Staff locked it; only they can change it." in rows["Locked"]
+        assert ">Expired<" in rows["Expired"]
+        assert "needs approval" in rows["Makes"]
+        assert "You cannot hand it over" not in rows["Expired"]
+
+    def test_what_each_may_and_when_it_was_used_last_is_shown(
+        self, client, acme, admin, developer, key, read_only_key
+    ):
+        KeyUsage.objects.filter(key=key).update(last_used_at=timezone.now())
+        member = acme.memberships.get(user=developer)
+        client.force_login(admin)
+        text = client.get(reverse("keys:member-keys", args=["acme", member.pk])).text
+        rows = {re.search(r"<b[^>]*>(.*?)</b>", row)[1]: row for row in options_of(text)}
+        assert "Last used <time" in rows[key.name]
+        assert "READ, CREATE, UPDATE, DELETE" in rows[key.name]
+        assert "Never used" in rows[read_only_key.name]
+
+    def test_asks_equally_often_however_many_there_are(
+        self, client, acme, admin, developer, django_assert_max_num_queries
+    ):
+        for number in range(12):
+            issue(developer, acme, f"Job {number}", scopes=["READ"])
+        member = acme.memberships.get(user=developer)
+        client.force_login(admin)
+        with django_assert_max_num_queries(26):
+            client.get(reverse("keys:member-keys", args=["acme", member.pk]))
+
     def test_keys_of_others_cannot_be_slipped_in(self, client, acme, admin, viewer, key):
         member = acme.memberships.get(user=viewer)
         page = reverse("keys:member-keys", args=["acme", member.pk])
@@ -294,6 +348,34 @@ class TestThePages:
         assert self.page(key) not in client.get(danger).text
         client.force_login(admin)
         assert self.page(key) in client.get(danger).text
+
+
+REACHES = "What a key may do with API keys, it may do with those of its owner"
+
+
+@pytest.mark.parametrize(
+    ("scopes", "is_said"), [(["READ"], True), (["READ", "MANAGE"], False), ([], False)]
+)
+def test_whose_keys_it_reaches_then_is_said_where_that_changes(
+    client, acme, admin, developer, scopes, is_said
+):
+    key = services.issue_key(
+        actor=policy.OPERATOR, organization=acme, name="Lister", owner=developer, scopes=scopes
+    )
+    client.force_login(admin)
+    one = reverse("keys:hand-over", args=["acme", key.identifier])
+    all_ = reverse("keys:member-keys", args=["acme", acme.memberships.get(user=developer).pk])
+    for page in (one, all_):
+        assert (REACHES in words_of(client.get(page))) is is_said
+
+
+def test_nothing_is_said_of_a_key_that_belongs_to_nobody(client, acme, admin):
+    key = services.issue_key(
+        actor=policy.OPERATOR, organization=acme, name="Lister", owner=None, scopes=["READ"]
+    )
+    client.force_login(admin)
+    page = client.get(reverse("keys:hand-over", args=["acme", key.identifier]))
+    assert REACHES not in words_of(page)
 
 
 def test_the_trail_says_whose_it_is_then(client, acme, admin, key):

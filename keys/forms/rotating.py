@@ -1,5 +1,6 @@
 """A new secret of a key."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -8,9 +9,11 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from keys import policy
 from keys.forms.fields import OnceForm, ServiceForm
 from keys.models import APIKey, Organization, User
-from keys.services.handing_over import MOST_AT_ONCE
+from keys.models.keys import Status
+from keys.services.handing_over import MOST_AT_ONCE, objections
 from keys.services.rotation import MAX_QUIET_HOURS
 
 _NOT_AMONG_THESE = gettext_lazy("A key that you chose is not among these any more; choose again.")
@@ -111,8 +114,24 @@ class HandOverSeveralForm(HandOverForm):
         self.fields["keys"].queryset = keys
         # Read once, for the page and what was chosen.
         self.rows = list(keys[:MOST_AT_ONCE])
+        self.objections = objections(actor=self.actor, keys=self.rows)
         self.fields["keys"].choices = [(key.pk, key) for key in self.rows]
-        self.fields["keys"].initial = [key.pk for key in self.rows]
+        # What does not work, nobody may need; what cannot be handed over, stays.
+        self.fields["keys"].initial = [
+            key.pk
+            for key in self.rows
+            if key.status in (Status.ACTIVE, Status.PENDING) and key.pk not in self.objections
+        ]
+
+    @property
+    def moves_reach(self) -> bool:
+        """Whether another owner changes which keys one of these reaches."""
+        return any(map(policy.reaches_by_owner, self.rows))
+
+    def key_options(self) -> Iterator[tuple[forms.boundfield.BoundWidget, APIKey, str]]:
+        """Return each choice of a key with that key and why it could not be handed over."""
+        for option, key in zip(self["keys"], self.rows, strict=True):
+            yield option, key, self.objections.get(key.pk, "")
 
     def hand_over_arguments(self) -> dict[str, Any]:
         """Return what was chosen as arguments of `hand_over_keys`."""

@@ -7,18 +7,20 @@ who is to hold it, or manages what is the organization's: nobody gets a key in t
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import cache
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from keys import policy
+from keys import policy, rules
 from keys.models import APIKey, User
 from keys.policy import Actor
 from keys.roles import Permission
 from keys.services.changes import changing
-from keys.services.enforcing import ApprovalRequiredError, ask_anew
+from keys.services.enforcing import ApprovalRequiredError, ask_anew, objections_to_new
 from keys.services.grants import refuse_takeover
 from keys.services.rotation import rotate_key
 from keys.services.validation import save
@@ -90,6 +92,37 @@ def hand_over_key(
             open_key.owner = owner
             save(open_key, update_fields=["owner", "updated_at"])
         return rotate_key(actor=actor, key=open_key, overlap=overlap)
+
+
+def objections(*, actor: Actor, keys: Iterable[APIKey]) -> dict[int, str]:
+    """Say why the actor could not hand over some of these keys as they are, by their numbers.
+
+    They are of one organization and loaded with their details. A forecast in few queries;
+    what rules say of keys of a new owner is asked once that is chosen.
+    """
+    wanted = list(keys)
+    if not wanted:
+        return {}
+    organization = wanted[0].organization
+    held, found = policy.held_scopes(actor, organization), rules.rules_of(organization)
+    may_unlock = policy.allows(actor, Permission.LOCK_APIKEY, wanted[0])
+    now = timezone.now()
+
+    @cache
+    def against(codes: frozenset[str], end: datetime | None) -> str:
+        return " ".join(objections_to_new(actor, found, codes=codes, end=end, now=now))
+
+    def objection(key: APIKey) -> str:
+        codes = frozenset(key.scope_codes)
+        if policy.is_locked_for(key, Permission.CHANGE_APIKEY) and not may_unlock:
+            return _("Staff locked it; only they can change it.")
+        if codes - held:
+            return _("It holds scopes that you do not: %(codes)s.") % {
+                "codes": ", ".join(sorted(codes - held))
+            }
+        return against(codes, key.expires_at)
+
+    return {key.pk: text for key in wanted if (text := objection(key))}
 
 
 def _hold(keys: Iterable[APIKey]) -> None:

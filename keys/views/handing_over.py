@@ -47,7 +47,8 @@ def key_hand_over(request: OrganizationRequest, identifier: str) -> HttpResponse
             return refuse_revoked(request, key)
         else:
             return show_secret(request, form, key, is_new=False, former_owner=former)
-    return render_page(request, "keys/apikey_hand_over.html", {"form": form, "key": key})
+    context = {"form": form, "key": key, "moves_reach": _moves_reach(key)}
+    return render_page(request, "keys/apikey_hand_over.html", context)
 
 
 @never_cache
@@ -79,8 +80,13 @@ def member_hand_over(request: OrganizationRequest, membership: Membership) -> Ht
     return render_page(request, "keys/member_hand_over.html", context)
 
 
+def _moves_reach(key: APIKey) -> bool:
+    """Say whether another owner changes which keys it reaches; who has none stays as it is."""
+    return key.owner is not None and policy.reaches_by_owner(key)
+
+
 def _keys_of(request: OrganizationRequest, membership: Membership) -> APIKeyQuerySet:
     """Return the member's keys that the person may hand over as far as rules let them."""
     keys = request.organization.api_keys.filter(owner=membership.user, revoked_at=None)
-    changeable = policy.visible(request.user, keys, Permission.CHANGE_APIKEY)
-    return cast(APIKeyQuerySet, changeable.prefetch_related("secrets").order_by("name", "pk"))
+    changeable = cast(APIKeyQuerySet, policy.visible(request.user, keys, Permission.CHANGE_APIKEY))
+    return changeable.with_details().order_by("name", "pk")
