@@ -1,6 +1,6 @@
 """To what somebody agrees who was asked: what was asked for, or less."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -83,7 +83,7 @@ def _refuse_part_of_role(said: dict[str, Any]) -> None:
         raise ValidationError(dict.fromkeys(said, problem))
 
 
-_NARROWED = {
+_NARROWED: dict[str, Callable[[ApprovalRequest, Any], dict[str, Any]]] = {
     "scopes": _fewer_scopes,
     "expires_at": _earlier_end,
     "allowed_ips": _fewer_addresses,

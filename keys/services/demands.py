@@ -42,7 +42,7 @@ def demand_on(actor: Actor, key: APIKey, *, follows_servers: bool) -> Demand | N
     networks = [*allowed, *(f"!{network}" for network in lists["denied"])]
     return Demand(
         Confinement(allowed or None, lists["denied"]),
-        approval_reasons.by_addresses(request.decided_by.name_and_address, networks),
+        approval_reasons.by_addresses(_approver(request), networks),
     )
 
 
@@ -57,6 +57,10 @@ def reason_against(actor: Actor, key: APIKey, changed: Mapping[str, list[Any]]) 
     rows = AllowedIP.objects.filter(key=key)
     is_within = Confinement(*snapshots.address_lists(key, rows)).is_within(demand.confinement)
     return None if is_within else demand.reason
+
+
+def _approver(request: ApprovalRequest) -> str:
+    return request.decided_by.name_and_address if request.decided_by else ""
 
 
 def _demanding(key: APIKey) -> ApprovalRequest | None:

@@ -1,12 +1,13 @@
 """What a key may do, from where, until when, at what cost, and what a leak would mean."""
 
+from typing import Any
+
 from django import template
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from keys import summaries
-from keys.forms.approvals import DecisionForm
 from keys.models import APIKey, ApprovalRequest
 from keys.models.approvals import ApprovalStatus
 
@@ -24,11 +25,11 @@ def key_summary(key: APIKey) -> dict:
 
 
 @register.inclusion_tag("components/approval_summary.html")
-def approval_summary(approval: ApprovalRequest, form: DecisionForm) -> dict:
+def approval_summary(approval: ApprovalRequest, form: Any) -> dict:
     """Show in sentences the key that somebody asks for, or that has more by the request.
 
-    As it is approved, or as far as `form` was filled in for that. A key whose role is gone
-    meanwhile can be none; then this says nothing.
+    As it is approved, or as far as `form`, a DecisionForm, was filled in for that. A key whose
+    role is gone meanwhile can be none; then this says nothing.
     """
     try:
         facts = form.facts
