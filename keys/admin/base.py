@@ -187,7 +187,7 @@ class PolicyAdmin(admin.ModelAdmin):
     ) -> None:
         """Record that somebody looked at rows of an organization, or of any, or at one."""
         person = _person(request)
-        at = {} if organization else self._place(row)
+        at = {} if organization else self.place_of(row)
         services.note_read(
             actor=person,
             obj=organization or person,
@@ -196,7 +196,7 @@ class PolicyAdmin(admin.ModelAdmin):
             at=at,
         )
 
-    def _place(self, row: Any) -> dict[str, str]:
+    def place_of(self, row: Any) -> dict[str, str]:
         """Return which list of the installation it was, and which row of it."""
         named = {} if row is None else {"name": str(row)}
         return {"list": self.opts.model_name or "", **named}
