@@ -80,9 +80,11 @@ class KeyFilter(django_filters.FilterSet):
         # `errors` validates, so that cleaned_data is there.
         chosen = "" if self.errors.get("ordering") else self.form.cleaned_data.get("ordering")
         ordering = ORDERINGS[chosen or DEFAULT_ORDERING]
-        check = hygiene.CHECKS.get(self.form.cleaned_data.get("hygiene") or "")
-        if check and check.is_looked_for:
-            return ordering.of_old()
+        check = self.form.cleaned_data.get("hygiene")
+        if check and hygiene.CHECKS[check].is_looked_for:
+            # Those whose name somebody remembers are found first, all of them.
+            is_bounded = not self.form.cleaned_data.get("search")
+            return hygiene.order_of(check, ordering) if is_bounded else ordering.of_old()
         ends = self._ends_asked_for(timezone.now())
         if ends is None or not ordering.is_of_number or not self.has_many:
             return ordering

@@ -5,7 +5,7 @@ check is one condition, from which the counts, the list and the advice on a key 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -27,6 +27,7 @@ from keys.models import (
 )
 from keys.models.counting import BoundedCount
 from keys.models.keys import APIKeyQuerySet, ends_soon, never_ends
+from keys.orderings import Ordering
 from keys.rules import breaks_any, loaded_rules
 
 IDLE_AFTER = timedelta(days=90)
@@ -37,7 +38,7 @@ SCOPES_JUDGED_AFTER = timedelta(days=30)
 MOST_COUNTED = 10_000
 # Where no index tells what fails a check, no more keys are looked at.
 MOST_LOOKED_AT = 2_000
-# Nor for one page of a list of these.
+# Nor more than these for one page of a list.
 MOST_LOOKED_THROUGH = 5_000
 
 # Bounds in days between which keys are counted: by the age of their secret, by their end.
@@ -220,6 +221,13 @@ def keys_failing(
     return cast(APIKeyQuerySet, search.narrow(failing, [sign], are_many=search.has_many(keys)))
 
 
+def order_of(check: str, ordering: Ordering) -> Ordering:
+    """Return an order for the keys that fail a check, bounded where no index tells these."""
+    if not CHECKS[check].is_looked_for:
+        return ordering
+    return ordering.of_old(most_looked_at=MOST_LOOKED_THROUGH)
+
+
 class OfOldest(int):
     """How many of the oldest MOST_LOOKED_AT keys; there are younger ones."""
 
@@ -229,33 +237,33 @@ def counts(
     *,
     organization: Organization,
     now: datetime,
-    checks: Iterable[str] = CHECKS,
+    checks: Collection[str] = CHECKS,
 ) -> dict[str, int]:
     """Return {check: how many of the organization's keys fail it}.
 
-    Two queries; of very many keys one for each check, since PostgreSQL plans these badly
-    together.
+    Two queries; of very many keys one more for each check that an index answers, since
+    PostgreSQL plans these badly together.
 
     They are exact up to MOST_COUNTED; one more stands for any number above. Where no index
     tells the keys, it is looked for among the oldest MOST_LOOKED_AT in use: what there
     is to tidy up lies there. Where there are more of these, such a count is an OfOldest.
     """
-    oldest_first = in_use(keys, now).order_by("pk").values_list("pk", flat=True)
-    youngest = oldest_first[MOST_LOOKED_AT : MOST_LOOKED_AT + 1].first()
-    looked_through = keys if youngest is None else keys.filter(pk__lt=youngest)
-    failing = {
-        name: _failing(
-            name, looked_through if CHECKS[name].is_looked_for else keys, organization, now
-        )
-        for name in checks
-    }
-    if youngest is None:
-        counted = {name: BoundedCount(each, most=MOST_COUNTED) for name, each in failing.items()}
+    oldest_first = in_use(keys, now).order_by("pk").values("pk")
+    if not oldest_first[MOST_LOOKED_AT : MOST_LOOKED_AT + 1].exists():
+        counted = {
+            name: BoundedCount(_failing(name, keys, organization, now), most=MOST_COUNTED)
+            for name in checks
+        }
         rows: QuerySet = Organization.objects.filter(pk=organization.pk)
         return rows.values(**counted).get()
+    looked_for = [name for name in checks if CHECKS[name].is_looked_for]
+    looked_at = APIKey.objects.filter(pk__in=oldest_first[:MOST_LOOKED_AT])
+    among_oldest = _count_together(looked_for, looked_at, organization, now)
     return {
-        name: OfOldest(count_some(each)) if CHECKS[name].is_looked_for else count_some(each)
-        for name, each in failing.items()
+        name: OfOldest(among_oldest[name])
+        if name in among_oldest
+        else count_some(_failing(name, keys, organization, now))
+        for name in checks
     }
 
 
@@ -266,10 +274,8 @@ def count_some(keys: QuerySet[APIKey]) -> int:
 
 def findings(key: APIKey, *, now: datetime) -> list[Check]:
     """Return the checks that one key fails, the most urgent first. One query."""
-    conditions = {name: check.condition(now, key.organization) for name, check in CHECKS.items()}
-    found = in_use(APIKey.objects.filter(pk=key.pk), now).aggregate(
-        **{name: Count("pk", filter=condition) for name, condition in conditions.items()}
-    )
+    alone = in_use(APIKey.objects.filter(pk=key.pk), now)
+    found = _count_together(CHECKS, alone, key.organization, now)
     return [check for name, check in CHECKS.items() if found[name]]
 
 
@@ -308,6 +314,14 @@ def ends(keys: APIKeyQuerySet, *, now: datetime) -> list[int]:
     moments = [now + timedelta(days=days) for days in ENDS]
     conditions = [Q(expires_at__lte=moment) for moment in moments]
     return _count_between(_newest(in_use(keys, now)), [*conditions, Q(expires_at__isnull=False)])
+
+
+def _count_together(
+    checks: Iterable[str], keys: APIKeyQuerySet, organization: Organization, now: datetime
+) -> dict[str, int]:
+    """Return {check: how many of these few keys fail it}, each key read once. One query."""
+    conditions = {name: CHECKS[name].condition(now, organization) for name in checks}
+    return keys.aggregate(**{name: Count("pk", filter=each) for name, each in conditions.items()})
 
 
 def _count_between(rows: QuerySet, conditions: list[Q]) -> list[int]:

@@ -62,6 +62,8 @@ class Ordering:
     is_of_usage: bool = False
     # Whether the rows are rather among the oldest, and no index tells which they are.
     are_old: bool = False
+    # How many are therefore looked at for one page, where they come by number.
+    most_looked_at: int | None = None
 
     @property
     def is_of_number(self) -> bool:
@@ -75,9 +77,9 @@ class Ordering:
         """
         return replace(self, position=lambda: self.position() + Value(0))
 
-    def of_old(self) -> "Ordering":
+    def of_old(self, *, most_looked_at: int | None = None) -> "Ordering":
         """Return the same order for rows that are looked for one by one, from the oldest on."""
-        return replace(self, are_old=True)
+        return replace(self, are_old=True, most_looked_at=most_looked_at)
 
     def sort(self, rows: QuerySet, *, backwards: bool = False) -> QuerySet:
         """Return the rows with `position`, in this order or in its reverse."""
@@ -122,8 +124,8 @@ class Page:
     # Identifiers of the first and last key when there is something before or after them.
     before: str | None
     after: str | None
-    # Whether it ends before it is full, since enough keys were looked at for it.
-    is_cut_short: bool = False
+    # How many keys were looked at for it, where it therefore ends before it is full.
+    cut_short_after: int | None = None
     # Whether it holds none since it begins at a place: there may be keys on this side of that.
     is_beyond_all: bool = False
 
@@ -139,20 +141,18 @@ def take_page(
     before: str = "",
     size: int = PAGE_SIZE,
     among: QuerySet[APIKey] | None = None,
-    most_looked_at: int | None = None,
 ) -> Page:
     """Return the keys next to the one with that identifier, without counting them all.
 
     Without an identifier, or with one that the list does not hold, it is the first page.
-    `among` is the list before it was narrowed, where it was. No index may tell which of these
-    are meant: no more than `most_looked_at` are then looked at, in an order by number.
+    `among` is the list before it was narrowed, where it was.
     """
     everything = keys if among is None else among
     place = _find_place(everything, ordering, before or after)
     backwards = bool(before) and place is not None
-    edge = None
-    if most_looked_at is not None:
-        edge = _find_edge(everything, ordering, place, most_looked_at, backwards=backwards)
+    edge, most = None, ordering.most_looked_at
+    if most is not None and ordering.is_of_number:
+        edge = _find_edge(everything, ordering, place, most, backwards=backwards)
     if edge is not None:
         is_down = ordering.descending is not backwards
         keys = keys.filter(pk__gte=edge.pk) if is_down else keys.filter(pk__lte=edge.pk)
@@ -163,7 +163,7 @@ def take_page(
     on = found[-1] if has_more else edge
     forth = on.identifier if on else None
     of_whole = {
-        "is_cut_short": edge is not None and not has_more,
+        "cut_short_after": most if edge is not None and not has_more else None,
         "is_beyond_all": place is not None and not found,
     }
     if backwards:

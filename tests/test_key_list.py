@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from keys import services
+from keys import hygiene, services
 from keys.models import APIKey, AuditEvent, KeySecret, KeyUsage, Membership, Role
 from tests.conftest import make_many
 from tests.key_pages import issue, listing, page_of, sign_in, text_of
@@ -21,6 +21,28 @@ def names_on(response) -> list[str]:
 
 
 # The list
+
+
+def test_keys_that_fail_a_check_are_looked_for_by_the_page(owner, acme, monkeypatch):
+    """Nobody waits here either until a million keys were looked at one by one."""
+    monkeypatch.setattr(hygiene, "MOST_LOOKED_THROUGH", 2)
+    issue(owner, acme, name="Open")
+    for number in range(3):
+        issue(owner, acme, name=f"Kept {number}", allowed_ips=["192.0.2.1"])
+    client, asked = sign_in(owner), {"hygiene": "no_ip_list"}
+    first = client.get(listing(acme), asked)
+    assert names_on(first) == []
+    assert "None among these 2 keys" in text_of(first)
+    after = first.context["page"].after
+    link = f'href="{listing(acme)}?hygiene=no_ip_list&amp;after={after}"'
+    assert link in first.content.decode()
+    second = client.get(listing(acme), {**asked, "after": after})
+    assert names_on(second) == ["Open"]
+    assert "Begin with the oldest" in text_of(first)
+    oldest = client.get(listing(acme), {**asked, "ordering": "created_at"})
+    assert names_on(oldest) == ["Open"]
+    assert "2 keys were looked at for these" in text_of(oldest)
+    assert names_on(client.get(listing(acme), {**asked, "search": "open"})) == ["Open"]
 
 
 def test_developer_sees_their_own_keys_and_admin_sees_all(developer, admin, acme, key, manage_key):

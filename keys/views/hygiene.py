@@ -100,16 +100,12 @@ def hygiene_check(request: OrganizationRequest, check: str) -> HttpResponse:
     keys = visible_keys(request)
     failing = hygiene.keys_failing(check, keys, organization=request.organization, now=now)
     remedy = REMEDIES[check]
-    ordering, is_looked_for = ORDERINGS[remedy.ordering], CHECKS[check].is_looked_for
     page = take_page(
         policy.with_permissions(request.user, failing.with_details(), *_PERMISSIONS),
-        ordering.of_old() if is_looked_for else ordering,
+        hygiene.order_of(check, ORDERINGS[remedy.ordering]),
         after=request.GET.get("after", ""),
         before=request.GET.get("before", ""),
         among=hygiene.in_use(keys, now),
-        most_looked_at=hygiene.MOST_LOOKED_THROUGH
-        if is_looked_for and ordering.is_of_number
-        else None,
     )
     context = {
         "check": CHECKS[check],
@@ -124,7 +120,6 @@ def hygiene_check(request: OrganizationRequest, check: str) -> HttpResponse:
             now=now,
         ),
         "page": page,
-        "looked_through": hygiene.MOST_LOOKED_THROUGH,
         "rows": _rows(check, page.keys, now),
         "rotatable": _rotatable(request, check, page.keys),
         "actions": [each for each in remedy.actions if _may_some(page.keys, each)],
