@@ -9,7 +9,7 @@ from django.apps import apps as installed_apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, ProgrammingError, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Model, Q
+from django.db.models import Model
 
 from keys.models import APIKey, KeySecret
 
@@ -26,17 +26,21 @@ _COLUMNS: dict[type[Model], tuple[str, ...]] = {
 def find(model: type[Model], text: str, *, most: int) -> list[int] | None:
     """Return the numbers of the rows that may hold the text, none left out; None: over `most`.
 
-    Texts are compared without regard to case. One query.
+    Texts are compared without regard to case. One query, with PostgreSQL one for each column.
     """
     if len(text) < SHORTEST:
         return None
     if connection.vendor == "sqlite":
         found = _match(model, text, most)
-    else:
-        columns = [Q(**{f"{each}__icontains": text}) for each in _COLUMNS[model]]
-        rows = model._default_manager.filter(Q(*columns, _connector=Q.OR)).order_by()
-        found = list(rows.values_list("pk", flat=True)[: most + 1])
-    return found if len(found) <= most else None
+        return found if len(found) <= most else None
+    numbers: set[int] = set()
+    # Apart: PostgreSQL looks all of a text's trigrams up, however few rows it is asked for.
+    for column in _COLUMNS[model]:
+        rows = model._default_manager.filter(**{f"{column}__icontains": text}).order_by()
+        numbers.update(rows.values_list("pk", flat=True)[: most + 1])
+        if len(numbers) > most:
+            return None
+    return sorted(numbers)
 
 
 def prepare(*, using: str = DEFAULT_DB_ALIAS, apps=installed_apps, **kwargs) -> None:
