@@ -209,7 +209,7 @@ class PolicyAdmin(admin.ModelAdmin):
         context = getattr(response, "context_data", None) or {}
         # A form has its row under one name, what is asked and told of rows under the others.
         row = context.get("original") or context.get("object")
-        for each in context.get("rows") or context.get("queryset") or filter(None, [row]):
+        for each in context.get("rows") or filter(None, [row]):
             self.note_look(request, each)
         return response
 

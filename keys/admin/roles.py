@@ -35,10 +35,6 @@ class OwnedAdmin(PolicyAdmin):
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
         self.delete_row(request.user, obj)
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
-        for row in queryset:
-            self.delete_row(request.user, row)
-
     @admin.display(description=_("organization"), ordering="organization__name")
     def belongs_to(self, row: Any) -> Any:
         return row.organization or _("built in")
