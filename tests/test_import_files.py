@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys import services
-from keys.models import APIKey, AuditEvent, ImportedFormat, KeyUsage, Role
+from keys.models import APIKey, AuditEvent, ImportedFormat, KeyUsage, Role, Scope
 from keys.moves.candidates import Problem
 from keys.moves.columns import ColumnError, Columns, Format
 from keys.moves.parsing import parse
@@ -293,6 +293,27 @@ class TestAllOrNothing:
             take(acme, "plain", plain(0), skips_invalid=skips_invalid)
         assert not APIKey.objects.exists()
         assert not ImportedFormat.objects.exists()
+
+    def test_what_is_deleted_while_the_file_is_looked_through_is_told(self, acme, owner):
+        read_scope = Scope.objects.filter(code="READ")
+        role = services.create_role(actor=owner, organization=acme, name="Till", scopes=read_scope)
+
+        def source():
+            yield json.dumps(plain(0, role="Till")).encode() + b"\n"
+            if Role.objects.filter(pk=role.pk).exists():
+                services.delete_role(actor=owner, role=role)
+
+        report = take(acme, "plain", source=source)
+        assert (report.imported, report.is_written) == (0, False)
+        assert ["at the same moment" in each.problem for each in report.problems] == [True]
+        assert not APIKey.objects.exists()
+
+    @pytest.mark.parametrize("at_once", [True, False], ids=["one file", "two files"])
+    def test_keys_of_one_name_get_short_names_of_their_own(self, acme, at_once):
+        rows = [plain(each, name="Till") for each in range(3)]
+        files = [rows] if at_once else [[row] for row in rows]
+        assert sum(take(acme, "plain", *some).imported for some in files) == 3
+        assert len(set(acme.api_keys.values_list("slug", flat=True))) == 3
 
     def test_a_member_imports_no_scopes_that_their_role_does_not_give(self, acme, owner, admin):
         """Issuing refuses the same of keys of the organization, whose owner has no role."""

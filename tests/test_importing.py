@@ -17,6 +17,7 @@ from keys.admin.reports import peppers
 from keys.models import APIKey, AuditEvent, ImportedFormat, ImportedSecret, KeySecret
 from keys.moves.columns import Format
 from keys.services import ImportOptions, chores
+from keys.services.importing import shapes
 from keys.services.importing.shapes import Shapes, drop_abandoned
 from keys.verification import Code
 
@@ -427,11 +428,23 @@ class TestShapes:
         self.begun()
         ImportedFormat.objects.update(created_at=timezone.now() - timedelta(days=9))
         self.begun()
-        drop_abandoned(now=timezone.now())
+        assert drop_abandoned(now=timezone.now()) == 0
         assert ImportedFormat.objects.count() == 2
         self.a_day_later()
         assert ImportedFormat.objects.get().secrets.exists()
         assert ask(secret).code is Code.VALID
+
+    def test_it_is_said_how_many_went(self, acme):
+        self.begun()
+        assert drop_abandoned(now=timezone.now() + timedelta(days=1, minutes=1)) == 1
+
+    def test_beyond_so_many_prefixes_the_rest_have_none(self, acme, monkeypatch):
+        monkeypatch.setattr(shapes, "MOST_SHAPES", 2)
+        rows = [{"name": name, "secret": f"{name}_0123456789abcdef"} for name in "abcd"]
+        assert take(acme, Format.PLAIN, *rows).imported == 4
+        kept = ImportedFormat.objects.values_list("prefix", flat=True)
+        assert sorted(kept) == ["", "a_", "b_"]
+        assert {ask(row["secret"]).code for row in rows} == {Code.VALID}
 
 
 class TestWhoMay:
