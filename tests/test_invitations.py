@@ -14,6 +14,7 @@ from django.utils import timezone
 from keys import policy, services
 from keys.models import Invitation, Membership, Role, Scope, User
 from tests.conftest import PASSWORD, join, make_person
+from tests.key_pages import words_of
 
 HERE = reverse("keys:invitation")
 NEWCOMER = "newcomer@acme.example"
@@ -259,8 +260,18 @@ class TestWithoutTheLink:
         services.decline_invitation(actor=person, invitation=acme.invitations.get())
         client.force_login(owner)
         trail = client.get(reverse("keys:audit", args=["acme"]))
-        assert "declined the invitation of" in trail.text
+        assert "declined the invitation" in trail.text
         assert NEWCOMER not in client.get(reverse("keys:members", args=["acme"])).text
+
+    def test_the_trail_says_who_joined_and_left_by_themselves(self, client, invite, acme, owner):
+        person = make_person(NEWCOMER)
+        invite()
+        services.accept_invitation(actor=person, invitation=acme.invitations.get())
+        services.leave_organization(actor=person, organization=acme)
+        client.force_login(owner)
+        trail = words_of(client.get(reverse("keys:audit", args=["acme"])))
+        assert f"{NEWCOMER} joined the organization" in trail
+        assert f"{NEWCOMER} left the organization" in trail
 
     def test_the_page_of_the_link_offers_to_decline(self, client, invite, acme):
         person = make_person(NEWCOMER)

@@ -67,7 +67,7 @@ _SENTENCES = {
     "invitation.sent": gettext_lazy("{actor} invited {object}"),
     "invitation.sent_again": gettext_lazy("{actor} invited {object} again"),
     "invitation.revoked": gettext_lazy("{actor} took back the invitation of {object}"),
-    "invitation.declined": gettext_lazy("{actor} declined the invitation of {object}"),
+    "invitation.declined": gettext_lazy("{actor} declined the invitation"),
     "serveraddress.created": gettext_lazy("{actor} added the server address {object}"),
     "serveraddress.updated": gettext_lazy("{actor} changed the server address {object}"),
     "serveraddress.deleted": gettext_lazy("{actor} removed the server address {object}"),
@@ -113,6 +113,11 @@ _SENTENCES = {
     "installation.audit_read": gettext_lazy("{actor} read the audit trails of the installation"),
     "installation.exported": gettext_lazy("{actor} downloaded a report on the installation"),
     "demo.created": gettext_lazy("{actor} filled {object} with demo data"),
+}
+# Where whoever did it is the member of whom it tells.
+_SENTENCES_OF_ONESELF = {
+    "membership.created": gettext_lazy("{actor} joined the organization"),
+    "membership.deleted": gettext_lazy("{actor} left the organization"),
 }
 _OTHER = gettext_lazy("{actor}: {action} {object}")
 
@@ -263,13 +268,13 @@ class Difference:
 @register.filter
 def sentence(event: AuditEvent) -> SafeString:
     """Say who did what to what. A key is linked where the view gave its event `object_url`."""
-    return _fill(_SENTENCES.get(event.action) or _OTHER, event)
+    return _fill(_text_of(event), event)
 
 
 @register.filter
 def sentence_here(event: AuditEvent) -> SafeString:
     """Say who did what, on the page of what they did it to."""
-    return _fill(_SENTENCES_HERE.get(event.action) or _SENTENCES.get(event.action) or _OTHER, event)
+    return _fill(_SENTENCES_HERE.get(event.action) or _text_of(event), event)
 
 
 @register.filter
@@ -306,8 +311,15 @@ def differences(event: AuditEvent) -> list[Difference]:
 
 def plain_sentence(event: AuditEvent) -> str:
     """Return the sentence without any markup."""
-    text = str(_SENTENCES.get(event.action) or _OTHER)
-    return text.format(actor=_actor(event), object=_object(event), action=event.action)
+    return str(_text_of(event)).format(
+        actor=_actor(event), object=_object(event), action=event.action
+    )
+
+
+def _text_of(event: AuditEvent) -> str | Promise:
+    if event.action in _SENTENCES_OF_ONESELF and _object(event) == event.actor_label:
+        return _SENTENCES_OF_ONESELF[event.action]
+    return _SENTENCES.get(event.action) or _OTHER
 
 
 def _fill(text: str | Promise, event: AuditEvent) -> SafeString:
