@@ -152,7 +152,10 @@ class NativeKeyViewSet(Native, KeyViewSet):
         responses=KeySerializer,
     )
     def hand_over(self, request: Request, key_id: str) -> Response:
-        """Let the key outlive its owner's membership; the reply has its new secret, once."""
+        """Let the key outlive its owner's membership; the reply has its new secret, once.
+
+        What it may do with keys, it may do from then on with those that belong to no person.
+        """
         body = HandOverSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         overlap = timedelta(seconds=body.validated_data.get("overlap", 0))
