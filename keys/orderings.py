@@ -162,13 +162,15 @@ def take_page(
     back = found[0].identifier if found and place else None
     on = found[-1] if has_more else edge
     forth = on.identifier if on else None
-    of_whole = {
-        "cut_short_after": most if edge is not None and not has_more else None,
-        "is_beyond_all": place is not None and not found,
-    }
     if backwards:
-        return Page(found[::-1], before=forth, after=back, **of_whole)
-    return Page(found, before=back, after=forth, **of_whole)
+        found, back, forth = found[::-1], forth, back
+    return Page(
+        found,
+        before=back,
+        after=forth,
+        cut_short_after=most if edge is not None and not has_more else None,
+        is_beyond_all=place is not None and not found,
+    )
 
 
 def take_rows(
