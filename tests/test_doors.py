@@ -536,35 +536,34 @@ def test_what_is_mounted_under_a_prefix_is_what_is_at_the_root():
     assert {name.replace("-prefixed:", ":") for name in names("-prefixed")} == names("")
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_at_the_api_each_actor_gets_what_the_table_says(people, secrets, target, acme, dialect):
+@pytest.mark.parametrize("actor", ACTORS)
+def test_at_the_api_each_actor_gets_what_the_table_says(people, secrets, target, acme, actor):
+    client = Client()
+    if actor == "staff":
+        client.force_login(people["staff"])
+    own = people["stranger"].memberships.get().organization if actor == "stranger" else acme
     wrong = []
     for where, name, view in API_ROUTES:
-        if name.partition(":")[0] != dialect:
+        if name.partition(":")[0] not in DIALECTS:
             continue
         values = dict(target)
         if name == "i3d:whitelist-entry":
             values["pk"] = target["allowed_ip_id"]
         for method in methods_of(view):
             row, body = API[f"{method.upper()} {name}"]
-            for actor, expected in statuses(row).items():
-                client = Client()
-                if actor == "staff":
-                    client.force_login(people["staff"])
-                if body and "organization_id" in body:
-                    own = people["stranger"].memberships.get() if actor == "stranger" else None
-                    number = own.organization_id if own else acme.pk
-                    body = {**body, "organization_id": number}
-                with undone():
-                    response = client.generic(
-                        method.upper(),
-                        path_of(where, values),
-                        json.dumps(body) if body is not None else "",
-                        content_type="application/json",
-                        headers=_credential(secrets.get(actor)),
-                    )
-                if response.status_code != expected:
-                    wrong.append((method, name, actor, expected, response.status_code))
+            if body and "organization_id" in body:
+                body = {**body, "organization_id": own.pk}
+            with undone():
+                response = client.generic(
+                    method.upper(),
+                    path_of(where, values),
+                    json.dumps(body) if body is not None else "",
+                    content_type="application/json",
+                    headers=_credential(secrets.get(actor)),
+                )
+            expected = statuses(row)[actor]
+            if response.status_code != expected:
+                wrong.append((method, name, expected, response.status_code))
     assert wrong == []
 
 
