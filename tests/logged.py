@@ -3,7 +3,8 @@
 import logging
 import re
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+import weakref
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,23 @@ _MAKERS = ("generate", "generate_shared_secret", "generate_link_token", "generat
 
 # Who keeps what is logged now, the latest last.
 _keepers: "list[Keeper]" = []
+
+
+class Once(logging.Formatter):
+    """Makes one line of a record, whichever of its handlers asks."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.formatter = formatter
+        # Not the record itself: its exception would hold all that led there.
+        self._latest: Callable[[], logging.LogRecord | None] = lambda: None
+        self._line = ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if self._latest() is not record:
+            self._line = self.formatter.format(record)
+            self._latest = weakref.ref(record)
+        return self._line
 
 
 class Keeper(logging.Handler):
@@ -48,6 +66,8 @@ def kept(made: set[str]) -> Iterator[Keeper]:
     """Keep what is logged, as the portal's handler writes it, and each secret made meanwhile."""
     root = logging.getLogger()
     (portal,) = [each for each in root.handlers if type(each) is logging.StreamHandler]
+    formatter = portal.formatter
+    portal.setFormatter(Once(formatter))
     keeper = Keeper(portal.formatter)
     makers = {name: getattr(secrets, name) for name in _MAKERS}
 
@@ -68,6 +88,7 @@ def kept(made: set[str]) -> Iterator[Keeper]:
     finally:
         _keepers.remove(keeper)
         root.removeHandler(keeper)
+        portal.setFormatter(formatter)
         for name, make in makers.items():
             setattr(secrets, name, make)
 
