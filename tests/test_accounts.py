@@ -15,7 +15,7 @@ from allauth.mfa.totp.internal.auth import (
 )
 from allauth.usersessions.models import UserSession
 from django.core import mail
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import OperationalError, connection
 from django.http.response import HttpResponseBase
 from django.test import Client
@@ -23,7 +23,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from keys import policy, services
-from keys.models import AuditEvent
+from keys.models import AuditEvent, User
 from portal import account_trail, errors
 from tests.conftest import PASSWORD
 
@@ -182,6 +182,16 @@ class TestOnesName:
             services.update_person(person=owner, **person)
         with pytest.raises(ValidationError, match="Leave out the @"):
             services.create_person(email="new@acme.example", **person)
+
+    @pytest.mark.parametrize("actor", ["owner", "staff", "manage_key"])
+    def test_only_superusers_make_and_change_people(self, actor, request, viewer):
+        actor = request.getfixturevalue(actor)
+        with pytest.raises(PermissionDenied):
+            services.create_person(actor=actor, email="new@acme.example")
+        with pytest.raises(PermissionDenied):
+            services.update_person(actor=actor, person=viewer, is_superuser=True)
+        assert not User.objects.filter(email="new@acme.example").exists()
+        assert not User.objects.get(pk=viewer.pk).is_superuser
 
     def test_what_stays_the_same_is_not_written(self, owner, superuser):
         services.name_oneself(actor=owner, first_name="Olga", last_name="")

@@ -388,6 +388,12 @@ class TestPolicyItself:
             "roles": ["This organization has no such role."]
         }
 
+    @pytest.mark.parametrize("scopes", [({"NOTHING"}, ()), ((), {"NOTHING"})])
+    def test_a_scope_of_a_role_that_there_is_not_is_refused(self, set_policy, scopes):
+        terms = RoleTerms(role("developer"), *map(frozenset, scopes))
+        assert "NOTHING" in problems_of(set_policy, roles=[terms])["roles"][0]
+        assert not OrganizationPolicy.objects.exists()
+
     def test_the_audit_trail_has_the_difference(self, set_policy, acme):
         set_policy(person_key_days=90, confined_scopes=["DELETE", "MANAGE"])
         set_policy(

@@ -63,7 +63,15 @@ class TestMessages:
         (request,) = server.seen
         body = Receiver(hook.secret).verify(request[2], fields_of(request))
         assert (body["type"], body["version"]) == ("apikey.issued", 1)
-        assert body["data"]["key"]["identifier"] == key.identifier
+        assert body["data"]["key"] == {
+            "id": key.pk,
+            "identifier": key.identifier,
+            "hash": key.hash,
+            "label": key.label,
+            "name": "Backend",
+            "owner": developer.pk,
+            "expires_at": None,
+        }
         assert body["data"]["organization"] == {"id": acme.pk, "slug": "acme"}
         assert body["data"]["actor"] == "developer@acme.example"
 
