@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
 from keys.admin.site import StaffOnlyError
-from keys.api.errors import PASSING, RETRY_AFTER_SECONDS, Failure
+from keys.api.errors import RETRY_AFTER_SECONDS, Failure, may_pass
 from keys.api.urls import answer_failure
 
 
@@ -37,7 +37,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer 500, or 503 and when to try again where that may pass."""
-    status = 503 if isinstance(sys.exc_info()[1], PASSING) else 500
+    status = 503 if may_pass(sys.exc_info()[1]) else 500
     failure = Failure(status, "error", "Something went wrong on our side.")
     response = answer_failure(request, failure) or _broken_page(request, status)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:

@@ -2,18 +2,18 @@
 
 from django.contrib.sessions.backends import db
 from django.contrib.sessions.backends.base import UpdateError
-from django.db import OperationalError
+from django.db import InternalError, OperationalError
 
 
 class SessionStore(db.SessionStore):
     """A session in the database; one that cannot be stored is not taken for one that ended."""
 
     def save(self, must_create: bool = False) -> None:
-        """Store it. Raises UpdateError when it ended meanwhile, OperationalError as it comes."""
+        """Store it. Raises UpdateError when it ended meanwhile, else what the database says."""
         try:
             super().save(must_create)
         except UpdateError as error:
             # Django makes one of whatever the database says, a full disk too.
-            if isinstance(error.__context__, OperationalError):
+            if isinstance(error.__context__, OperationalError | InternalError):
                 raise error.__context__ from None
             raise

@@ -13,10 +13,11 @@ from django.core.exceptions import (
     SuspiciousOperation,
 )
 from django.core.exceptions import ValidationError as DomainError
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
+from psycopg.errors import ReadOnlySqlTransaction
 from redis.exceptions import RedisError
 from rest_framework import exceptions, status
 from rest_framework.response import Response
@@ -31,8 +32,17 @@ from keys.services.enforcing import ApprovalRequiredError
 logger = logging.getLogger(__name__)
 
 # The disk is full, or the database is away or busy, or Redis: asked again soon, it may go well.
-PASSING = (JournalFull, StateError, OperationalError, InterfaceError, RedisError)
+_PASSING = (JournalFull, StateError, OperationalError, InterfaceError, RedisError)
 RETRY_AFTER_SECONDS = 5
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Say whether what went wrong may go well when it is asked again soon."""
+    # The database only reads: it is a standby since a failover, or its host found its disk full.
+    is_read_only = isinstance(error, InternalError) and isinstance(
+        error.__cause__, ReadOnlySqlTransaction
+    )
+    return is_read_only or isinstance(error, _PASSING)
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     if response is None:
         _report(error, context["request"])
         response = rest_framework_handler(exceptions.APIException(), context)
-        if isinstance(error, PASSING):
+        if may_pass(error):
             response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
             response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         failure = Failure(response.status_code, "error", _("Something went wrong on our side."))
