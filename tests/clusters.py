@@ -24,6 +24,10 @@ shared_buffers = 16MB
 max_connections = 60
 wal_sender_timeout = 5s
 """
+_SHORT_LOG = """
+min_wal_size = 2MB
+max_wal_size = 4MB
+"""
 
 
 def binaries() -> Path | None:
@@ -59,6 +63,10 @@ class Server:
             _end(process)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
+    def is_down(self) -> bool:
+        """Say whether it ended, by itself or by others."""
+        return not (self.data / "postmaster.pid").exists()
+
     def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
         """Run one statement."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
@@ -71,12 +79,18 @@ class Server:
 
 
 @contextmanager
-def primary(networks: tuple[str, ...] = ()) -> Iterator[Server]:
-    """Run a server that anybody on these networks, and this machine, may enter."""
-    with _directory() as directory:
+def primary(networks: tuple[str, ...] = (), log_at: Path | None = None) -> Iterator[Server]:
+    """Run a server that anybody on these networks, and this machine, may enter.
+
+    It keeps its write-ahead log in the directory `log_at`, as short as it can, where one is given.
+    """
+    with directory_of_postgres() as directory:
         server = Server(directory / "primary")
-        run("initdb", "-D", server.data, "-U", "postgres", "-A", "trust", "--no-sync", "-N")
-        (server.data / "postgresql.auto.conf").write_text(_SETTINGS)
+        elsewhere = ["-X", log_at, "--wal-segsize=1"] if log_at else []
+        options = ["-U", "postgres", "-A", "trust", "--no-sync", "-N", *elsewhere]
+        run("initdb", "-D", server.data, *options)
+        settings = _SETTINGS + (_SHORT_LOG if log_at else "")
+        (server.data / "postgresql.auto.conf").write_text(settings)
         with (server.data / "pg_hba.conf").open("a") as rules:
             rules.writelines(f"host all all {network} trust\n" for network in networks)
         server.start()
@@ -125,7 +139,8 @@ def wait_until(condition, seconds: float = 20) -> None:
 
 
 @contextmanager
-def _directory() -> Iterator[Path]:
+def directory_of_postgres() -> Iterator[Path]:
+    """Yield a directory that PostgreSQL may use, whoever we are."""
     # Not below pytest's own, which only its user may enter.
     with tempfile.TemporaryDirectory(prefix="keyhaven-cluster-") as name:
         if os.geteuid() == 0:

@@ -69,6 +69,17 @@ def running(
     a RuntimeError with the end of that.
     """
     log = directory / f"{port}.log"
+    with started(command, log=log, env=env) as process:
+        if not _listens(process, address, port):
+            raise RuntimeError(f"{command[0]} did not start: {log.read_text()[-2000:]}")
+        yield process
+
+
+@contextmanager
+def started(
+    command: Sequence[str | Path], *, log: Path, env: Mapping[str, str]
+) -> Iterator[subprocess.Popen]:
+    """Run a program until the block ends; what it says is searched for secrets afterwards."""
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own commands
             [str(part) for part in command],
@@ -80,8 +91,6 @@ def running(
             start_new_session=True,
         )
     try:
-        if not _listens(process, address, port):
-            raise RuntimeError(f"{command[0]} did not start: {log.read_text()[-2000:]}")
         yield process
     finally:
         _stop(process)

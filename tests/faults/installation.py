@@ -19,16 +19,19 @@ _DATABASE = "keyhaven"
 
 
 class Engines:
-    """What scenarios share, because it takes seconds to make: databases with the cast in them."""
+    """What scenarios share, because it takes seconds to make: databases with the cast in them.
 
-    def __init__(self, stack: ExitStack, directory: Path) -> None:
-        self._stack, self._directory = stack, directory
+    One that spoils PostgreSQL, by where its log is for example, has engines of its own.
+    """
+
+    def __init__(self, stack: ExitStack, directory: Path, log_at: Path | None = None) -> None:
+        self._stack, self._directory, self._log_at = stack, directory, log_at
         directory.mkdir(exist_ok=True)
 
     @cached_property
     def cluster(self) -> clusters.Server:
         """A PostgreSQL of our own."""
-        return self._stack.enter_context(clusters.primary())
+        return self._stack.enter_context(clusters.primary(log_at=self._log_at))
 
     @cached_property
     def _sqlite(self) -> tuple[Path, dict[str, Any]]:
@@ -47,9 +50,25 @@ class Engines:
             installation.database_file.write_bytes(file.read_bytes())
             return cast
         cast = self._postgresql
+        where = "pg_default"
+        if installation.database_at:
+            where = installation.stack.enter_context(self._tablespace(installation.database_at))
         self.cluster.execute(f"DROP DATABASE IF EXISTS {_DATABASE} WITH (FORCE)")
-        self.cluster.execute(f"CREATE DATABASE {_DATABASE} TEMPLATE cast_of_all")
+        self.cluster.execute(f"CREATE DATABASE {_DATABASE} TEMPLATE cast_of_all TABLESPACE {where}")
+        # Until then PostgreSQL does not log what it takes from the copy of a sequence, and gives
+        # the same numbers again after a crash.
+        self.cluster.execute("CHECKPOINT")
         return cast
+
+    @contextmanager
+    def _tablespace(self, directory: Path) -> Iterator[str]:
+        """Yield the name of a place for tables in this directory; what is there goes in the end."""
+        self.cluster.execute(f"CREATE TABLESPACE small LOCATION '{directory}'")
+        try:
+            yield "small"
+        finally:
+            self.cluster.execute(f"DROP DATABASE IF EXISTS {_DATABASE} WITH (FORCE)")
+            self.cluster.execute("DROP TABLESPACE small")
 
     def _seeded(self, url: str) -> dict[str, Any]:
         env = servers.portal_settings(
@@ -72,9 +91,10 @@ class Installation:
         **settings: str,
     ) -> None:
         self.engine, self.directory = engine, directory
-        # SQLite's database.
+        # Where the tables are, if not where they are by default.
+        self.database_at = database_at
         self.database_file = (database_at or directory) / "db.sqlite3"
-        self.engines, self._stack = engines, stack
+        self.engines, self.stack = engines, stack
         directory.mkdir(exist_ok=True)
         self.port = servers.free_port()
         self._clock = directory / "clock"
@@ -89,18 +109,26 @@ class Installation:
             "CLOCK": str(self._clock),
         }
         self.env = servers.portal_settings(directory, **own | settings)
+        self.worker: subprocess.Popen | None = None
         self.cast = engines.fill(self)
 
     def start(self) -> None:
         """Start the portal, as its supervisor does after a crash too."""
         command = servers.granian("tests.faults.clocked:application", self.port, WORKERS)
         running = servers.running(command, port=self.port, directory=self.directory, env=self.env)
-        self.portal = self._stack.enter_context(running)
+        self.portal = self.stack.enter_context(running)
 
     def kill(self) -> None:
         """`kill -9` all processes of the portal."""
         os.killpg(self.portal.pid, signal.SIGKILL)
         self.portal.wait()
+
+    def start_worker(self) -> None:
+        """Start `manage.py work` beside the portal."""
+        command = [sys.executable, "-m", "tests.faults.clocked", "work"]
+        log = self.directory / "worker.log"
+        running = servers.started(command, log=log, env=self.env)
+        self.worker = self.stack.enter_context(running)
 
     def set_clock(self, seconds: float) -> None:
         """Let the clock of the portal be wrong by so much from now on."""

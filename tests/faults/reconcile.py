@@ -12,7 +12,12 @@ BLOWS = 2
 
 def breaches(load: Load, books: dict[str, Any]) -> list[str]:
     """Return in which ways what every scenario promises was broken; none: it was kept."""
-    return [*_of_access(load), *_of_changes(load, books), *_of_counts(load, books)]
+    return [
+        *_of_access(load),
+        *_of_answers(load),
+        *_of_changes(load, books),
+        *_of_counts(load, books),
+    ]
 
 
 def measured(load: Load, books: dict[str, Any]) -> str:
@@ -34,6 +39,13 @@ def _of_access(load: Load) -> Iterator[str]:
         yield f"Let in: {each}."
     for key in load.changes.lost:
         yield f"Key {key} was refused right after it was issued."
+
+
+def _of_answers(load: Load) -> Iterator[str]:
+    """What fails for a while is 503; 500 would be a mistake of ours."""
+    for name, each in {**load.tallies, "changes": load.changes}.items():
+        if each.statuses["500"]:
+            yield f"{name}: {each.statuses['500']} answered 500."
 
 
 def _of_changes(load: Load, books: dict[str, Any]) -> Iterator[str]:

@@ -1,13 +1,16 @@
 """What can fail, what is promised of it, and how it is made to fail under load."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from tests import clusters, servers
 from tests.faults import reconcile
@@ -65,6 +68,19 @@ class Stage:
         if not can_mount(self.directory):
             raise NotHereError("No disk can be mounted here.")
         return self.stack.enter_context(small_disk(self.directory / "disk", megabytes))
+
+    def disk_of_postgres(self, megabytes: int) -> Path:
+        """Return a directory of PostgreSQL on a disk of this size."""
+        if clusters.binaries() is None:
+            raise NotHereError("PostgreSQL's programs are not here.")
+        if not can_mount(self.directory):
+            raise NotHereError("No disk can be mounted here.")
+        where = self.stack.enter_context(clusters.directory_of_postgres())
+        disk = self.stack.enter_context(small_disk(where / "disk", megabytes))
+        own = disk / "own"
+        own.mkdir(mode=0o700)
+        shutil.chown(own, "postgres")
+        return own
 
 
 @dataclass(frozen=True)
@@ -142,6 +158,51 @@ def _database_disk_full(stage: Stage) -> Outcome:
         longest = _recovery(load, time.monotonic())
     more = f"all as before {longest:.1f} s after there was room"
     return _outcome(host, load, more)
+
+
+def _tables_disk_full(stage: Stage) -> Outcome:
+    """Whatever finds room in a table as it is goes on, until there is none."""
+    tables = stage.disk_of_postgres(64)
+    host = stage.installation("PostgreSQL", database_at=tables)
+    host.start_worker()
+    with _loaded(host) as load:
+        time.sleep(stage.seconds)
+        with full(tables.parent):
+            wait_until(lambda: load.changes.statuses["503"] > 2, seconds=_RECOVERY_SECONDS)
+            full_at = time.monotonic()
+            wait_until(lambda: load.verifies_after(full_at, "hot"), seconds=_RECOVERY_SECONDS)
+            time.sleep(stage.seconds)
+        longest = _recovery(load, time.monotonic())
+    from_memory = {name: load.tallies[name].failed for name in ("hot", "posted")}
+    broken = [f"{name}: {failed} failed." for name, failed in from_memory.items() if failed]
+    more = f"all as before {longest:.1f} s after there was room"
+    return _outcome(host, load, more, broken)
+
+
+def _log_disk_full(stage: Stage) -> Outcome:
+    """PostgreSQL ends by it, and cannot start until there is room."""
+    log = stage.disk_of_postgres(256)
+    engines = Engines(stage.stack, stage.directory / "engines", log_at=log / "log")
+    host = replace(stage, engines=engines).installation("PostgreSQL")
+    # As a standby that is away does: otherwise it would write over what it has.
+    engines.cluster.execute("SELECT pg_create_physical_replication_slot('away', true)")
+    host.start_worker()
+    with _loaded(host) as load:
+        time.sleep(stage.seconds)
+        with full(log.parent):
+            wait_until(lambda: _runs_out_of_log(engines.cluster), seconds=_RECOVERY_SECONDS)
+            time.sleep(stage.seconds)
+        engines.cluster.start()
+        longest = _recovery(load, time.monotonic())
+    more = f"all as before {longest:.1f} s after there was room"
+    return _outcome(host, load, more)
+
+
+def _runs_out_of_log(cluster: clusters.Server) -> bool:
+    """Say whether PostgreSQL ended; let it go on to what it has laid by, until there is none."""
+    with suppress(psycopg.Error):
+        cluster.execute("SELECT pg_switch_wal()")
+    return cluster.is_down()
 
 
 def _redis_lost(stage: Stage) -> Outcome:
@@ -291,7 +352,13 @@ def _outcome(host: Installation, load: Load, more: str, broken: list[str] | None
     broken = list(broken or [])
     if host.portal.poll() is not None:
         broken.append("The portal ended by itself.")
+    if host.worker is not None:
+        if host.worker.poll() is not None:
+            broken.append("The worker ended by itself.")
+        host.work(hours=1)
     books = host.books()
+    if host.worker is not None and (books["waiting"] or books["given up"]):
+        broken.append(f"{books['waiting'] + books['given up']} messages were not sent.")
     said = [reconcile.measured(load, books), *([more] if more else [])]
     return Outcome("; ".join(said), [*broken, *reconcile.breaches(load, books)])
 
@@ -319,6 +386,18 @@ SCENARIOS = {
         "the disk of SQLite's database is full",
         "Verification goes on and is counted afterwards; changes and what is charged get 503.",
         _database_disk_full,
+    ),
+    "tables-disk": Scenario(
+        "the disk of PostgreSQL's tables is full",
+        "Verification goes on and is counted afterwards; what needs room gets 503. No process of "
+        "ours ends by it.",
+        _tables_disk_full,
+    ),
+    "log-disk": Scenario(
+        "the disk of PostgreSQL's log (WAL) is full",
+        "PostgreSQL ends by it, and is started when there is room. Without it, what no memory may "
+        "answer gets 503. No process of ours ends by it.",
+        _log_disk_full,
     ),
     "redis": Scenario(
         "`kill -9` of Redis, which counts rates and failed sign-ins",
