@@ -494,7 +494,7 @@ def test_it_is_said_which_lists_of_the_installation_were_looked_through(
 
 def test_staff_read_the_trail_in_the_words_of_the_organization(as_staff, owner, acme, key):
     services.disable_key(actor=owner, key=key)
-    services.rotate_key(actor=owner, key=key)
+    services.enable_key(actor=owner, key=key)
     listed = as_staff.get(page("auditevent_changelist"))
     assert "owner@acme.example disabled the key Backend" in listed.text
     assert "apikey.disabled" not in listed.text
