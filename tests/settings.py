@@ -34,7 +34,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     directory = tempfile.mkdtemp(prefix="keyhaven-tests-")
     DATABASES["default"]["TEST"] = {"NAME": str(Path(directory) / "test.sqlite3")}
     DATABASES["default"]["OPTIONS"]["init_command"] = (
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA cache_size=-32000;"
     )
 else:
     # No test survives a crash of the server, so none waits for its disk.
