@@ -510,8 +510,9 @@ class TestWidening:
             actor=developer, key=key, reason="It cleans.", scopes=["READ", "CREATE", "DELETE"]
         )
         services.update_key(actor=owner, key=key, scopes=["READ"])
-        with pytest.raises(ValidationError, match="lost CREATE after"):
+        with pytest.raises(ValidationError, match="lost CREATE after") as refused:
             services.approve_request(actor=owner, request=request)
+        assert list(refused.value.message_dict) == ["scopes"]
         assert (fresh(key).scope_codes, fresh(request).state) == (["READ"], "pending")
         services.approve_request(actor=owner, request=request, scopes=["READ", "DELETE"])
         assert fresh(key).scope_codes == ["READ", "DELETE"]

@@ -88,7 +88,7 @@ def test_who_does_not_manage_hands_over_nothing(request, acme, other, key, who):
 
 
 def test_nobody_gets_a_key_in_the_name_of_a_third(acme, admin, owner, key):
-    with pytest.raises(PermissionDenied):
+    with pytest.raises(PermissionDenied, match="you see its secret"):
         services.hand_over_key(actor=admin, key=key, owner=owner)
 
 

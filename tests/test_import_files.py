@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys import services
-from keys.models import APIKey, AuditEvent, ImportedFormat, KeyUsage, Role, Scope
+from keys.models import APIKey, AuditEvent, ImportedFormat, KeyUsage, Role, Workspace
 from keys.moves.candidates import Problem
 from keys.moves.columns import ColumnError, Columns, Format
 from keys.moves.parsing import parse
@@ -294,14 +294,14 @@ class TestAllOrNothing:
         assert not APIKey.objects.exists()
         assert not ImportedFormat.objects.exists()
 
-    def test_what_is_deleted_while_the_file_is_looked_through_is_told(self, acme, owner):
-        read_scope = Scope.objects.filter(code="READ")
-        role = services.create_role(actor=owner, organization=acme, name="Till", scopes=read_scope)
+    @pytest.mark.parametrize("model", [Role, Workspace])
+    def test_what_is_deleted_while_the_file_is_looked_through_is_told(self, acme, owner, model):
+        make = {Role: services.create_role, Workspace: services.create_workspace}[model]
+        row = make(actor=owner, organization=acme, name="Till")
 
         def source():
-            yield json.dumps(plain(0, role="Till")).encode() + b"\n"
-            if Role.objects.filter(pk=role.pk).exists():
-                services.delete_role(actor=owner, role=role)
+            yield json.dumps(plain(0, **{model._meta.model_name: "Till"})).encode() + b"\n"
+            model.objects.filter(pk=row.pk).delete()
 
         report = take(acme, "plain", source=source)
         assert (report.imported, report.is_written) == (0, False)

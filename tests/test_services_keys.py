@@ -216,6 +216,12 @@ class TestAllowedIPs:
         assert problem.params["index"] == 1
         assert "10.0.0.0/33" in problem.messages[0]
 
+    def test_what_is_wrong_beside_the_address_is_an_error_of_the_list_too(self, acme, owner):
+        wish = [{"network": "10.0.0.1", "comment": "x" * 201}]
+        with pytest.raises(ValidationError) as refusal:
+            services.issue_key(actor=owner, organization=acme, name="Key", allowed_ips=wish)
+        assert list(refusal.value.message_dict) == ["allowed_ips"]
+
     def test_rows_change_and_go(self, developer, key):
         row = services.add_allowed_ip(actor=developer, key=key, network="10.0.0.1")
         services.change_allowed_ip(
