@@ -191,7 +191,6 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_htmx",
     "csp",
-    "heroicons",
 ]
 
 MIDDLEWARE = [
@@ -275,9 +274,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ],
-            # The library's own tags draw an icon anew each time.
-            "libraries": {"heroicons": "keys.templatetags.icons"},
+            ]
         },
     }
 ]

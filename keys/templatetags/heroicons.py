@@ -1,4 +1,4 @@
-"""Icons of the heroicons library, each drawn once: pages repeat the same few in every row."""
+"""The tags of the library of that name, with each icon drawn once: rows repeat the same few."""
 
 from functools import lru_cache
 
