@@ -14,6 +14,8 @@ class SessionStore(db.SessionStore):
             super().save(must_create)
         except UpdateError as error:
             # Django makes one of whatever the database says, a full disk too.
-            if isinstance(error.__context__, OperationalError | InternalError):
-                raise error.__context__ from None
+            failure = error.__context__
+            if isinstance(failure, OperationalError | InternalError):
+                # With its cause, which tells whether it may pass.
+                raise failure from failure.__cause__
             raise

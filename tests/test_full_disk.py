@@ -108,12 +108,14 @@ def test_programs_are_told_to_come_back(manage_key, path, body):
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite says it as it does the rest.")
 def test_while_the_database_only_reads_everybody_is_told_to_come_back(owner, acme, manage_key):
     """As its host does that sees a disk nearly full, and as a standby does."""
-    browser = browser_of(owner)
+    browser, new_browser = browser_of(owner), browser_of(owner)
     form = fill(browser, acme)
     with connection.cursor() as cursor:
         cursor.execute("SET default_transaction_read_only = on")
     try:
         page = browser.post(listing(acme, "create"), form)
+        # It remembers which organization was opened.
+        first_page = new_browser.get(listing(acme))
         answer = browser.post(
             "/v1/api-keys",
             {"key_name": "New", "key_scope": ["READ"]},
@@ -124,5 +126,6 @@ def test_while_the_database_only_reads_everybody_is_told_to_come_back(owner, acm
         with connection.cursor() as cursor:
             cursor.execute("SET default_transaction_read_only = off")
     assert is_told_to_come_back(page), page.status_code
+    assert is_told_to_come_back(first_page), first_page.status_code
     assert is_told_to_come_back(answer), answer.text
     assert acme.api_keys.get() == manage_key
