@@ -55,6 +55,14 @@ def violations(page) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize("width", [1280, 800])
+def test_at_a_desk_staff_see_the_names_of_all_lists(visit, superuser, width):
+    page = visit("/admin/", person=superuser, width=width, locale="de-DE")
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    for tab in page.locator(".tabs a").all():
+        expect(tab).to_be_in_viewport(ratio=1)
+
+
 @pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no-scripts"])
 def test_staff_find_a_presented_key_and_lock_it_for_a_reason(
     visit, staff, installation, key, has_scripts
