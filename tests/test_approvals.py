@@ -281,44 +281,6 @@ class TestDeciding:
             assert verdict.code == code
         assert not services.verify_key(secret=key.secret, address=HERE).is_valid
 
-    def test_what_was_demanded_holds_until_somebody_else_agrees_to_more(
-        self, asked, acme, owner, admin, developer
-    ):
-        approved = services.approve_request(
-            actor=owner, request=asked, allowed_ips=["198.51.100.0/24"]
-        )
-        key = services.issue_approved_key(actor=developer, request=approved)
-        services.add_server_address(actor=owner, organization=acme, network="192.0.2.1")
-        wider = (
-            {"allowed_ips": []},
-            {"allowed_ips": ["198.51.0.0/16"]},
-            {"assign_server_ips": True},
-        )
-        for changes in wider:
-            with pytest.raises(ApprovalRequiredError, match="approved this key for use from"):
-                services.update_key(actor=developer, key=key, **changes)
-        with pytest.raises(ApprovalRequiredError):
-            services.remove_allowed_ip(actor=developer, allowed_ip=key.allowed_ips.get())
-        services.update_key(actor=developer, key=key, allowed_ips=["198.51.100.7"], name="Mop")
-        more = services.request_change(
-            actor=developer, key=key, reason="We moved.", allowed_ips=["203.0.113.7"]
-        )
-        assert "approved this key for use from" in str(Reason.unpack(more.needed_for[0]))
-        services.approve_request(actor=admin, request=more)
-        assert [row.network for row in fresh(key).allowed_ips.all()] == ["203.0.113.7"]
-        # It was agreed to as it was asked for: that demands nothing more.
-        services.update_key(actor=developer, key=fresh(key), allowed_ips=[])
-
-    def test_who_might_have_approved_it_may_go_beyond_what_was_demanded(
-        self, asked, owner, admin, developer
-    ):
-        approved = services.approve_request(
-            actor=owner, request=asked, allowed_ips=["198.51.100.0/24"]
-        )
-        key = services.issue_approved_key(actor=developer, request=approved)
-        services.update_key(actor=admin, key=key, allowed_ips=[])
-        assert not fresh(key).allowed_ips.exists()
-
     def test_the_addresses_that_are_asked_for_may_be_fewer_and_never_more(
         self, strict, acme, owner, developer
     ):

@@ -54,7 +54,8 @@ def by_addresses(who: str, networks: Iterable[str]) -> Reason:
 def _of_addresses(who: str, networks: list[str]) -> str:
     return _("%(who)s approved this key for use from %(networks)s only.") % {
         "who": who,
-        "networks": listed(tuple(networks)),
+        # None: of a pool that is empty now.
+        "networks": listed(tuple(networks)) or _("server addresses"),
     }
 
 

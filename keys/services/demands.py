@@ -12,6 +12,7 @@ from keys.policy import Actor
 from keys.roles import Permission
 from keys.services import approval_reasons, approval_terms
 from keys.services.approval_reasons import Reason
+from keys.verification import allowed_networks
 
 # What says from where a key works.
 FIELDS = frozenset({"allowed_ips", "assign_server_ips"})
@@ -31,17 +32,18 @@ def demand_on(actor: Actor, key: APIKey, *, follows_servers: bool) -> Demand | N
     `follows_servers` says whether the key does that before a change. Who might approve the
     request may go beyond what was demanded then, and whoever asked may not.
     """
-    request = _demanding(key)
+    decided = _decided(key)
+    request = _demanding(decided)
     if request is None or policy.allows(actor, Permission.APPROVE_APPROVALREQUEST, request):
         return None
-    terms = request.approved_terms or {}
-    lists = approval_terms.lists_of(terms["allowed_ips"])
-    allowed = lists["allowed"]
-    if terms.get("assign_server_ips", follows_servers):
-        allowed += tuple(key.organization.server_addresses.values_list("network", flat=True))
-    networks = [*allowed, *(f"!{network}" for network in lists["denied"])]
+    lists = approval_terms.lists_of(_approved(request)["allowed_ips"])
+    pool = None
+    if _last_said(decided, "assign_server_ips", follows_servers):
+        pool = tuple(key.organization.server_addresses.values_list("network", flat=True))
+    allowed = allowed_networks(lists["allowed"], pool)
+    networks = [*(allowed or ()), *(f"!{network}" for network in lists["denied"])]
     return Demand(
-        Confinement(allowed or None, lists["denied"]),
+        Confinement(allowed, lists["denied"]),
         approval_reasons.by_addresses(_approver(request), networks),
     )
 
@@ -63,11 +65,27 @@ def _approver(request: ApprovalRequest) -> str:
     return request.decided_by.name_and_address if request.decided_by else ""
 
 
-def _demanding(key: APIKey) -> ApprovalRequest | None:
-    """Return the request on which the addresses were decided last, if fewer were approved."""
-    decided = key.approval_requests.filter(status=ApprovalStatus.DONE)
-    for request in decided.select_related("decided_by", "organization").order_by("-decided_at"):
-        terms = request.approved_terms or {}
-        if "allowed_ips" in terms:
-            return request if terms["allowed_ips"] != request.terms.get("allowed_ips") else None
-    return None
+def _decided(key: APIKey) -> list[ApprovalRequest]:
+    """Return what was approved of a key and carried out, the last first."""
+    done = key.approval_requests.filter(status=ApprovalStatus.DONE)
+    return list(done.select_related("decided_by", "organization").order_by("-decided_at", "-pk"))
+
+
+def _demanding(decided: list[ApprovalRequest]) -> ApprovalRequest | None:
+    """Return the request on which addresses were decided last, if fewer were ever approved.
+
+    What was then agreed to as it was asked for takes the place of what was demanded before:
+    else one got rid of a demand by asking for its own list beside something else.
+    """
+    said = [each for each in decided if "allowed_ips" in _approved(each)]
+    is_demanded = any("allowed_ips" in approval_terms.narrowings(each) for each in said)
+    return said[0] if is_demanded else None
+
+
+def _last_said(decided: list[ApprovalRequest], name: str, otherwise: Any) -> Any:
+    said = (terms[name] for terms in map(_approved, decided) if name in terms)
+    return next(said, otherwise)
+
+
+def _approved(request: ApprovalRequest) -> dict[str, Any]:
+    return request.approved_terms or {}
