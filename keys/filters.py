@@ -22,8 +22,6 @@ from keys.models.keys import Dialect, Status, ends_by, ends_soon
 from keys.orderings import DEFAULT_ORDERING, ORDERINGS, Ordering
 from keys.search import Sign
 
-MAX_SEARCH_LENGTH = 200
-
 # Of a whole number that a key could have.
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _LAST_FOUR = re.compile(r"[0-9A-Za-z]{4}")
@@ -35,7 +33,7 @@ class KeyFilter(django_filters.FilterSet):
     """Narrows a list of keys. `request.user` says whose keys are one's own."""
 
     search = django_filters.CharFilter(
-        method="filter_search", max_length=MAX_SEARCH_LENGTH, label=_("Search")
+        method="filter_search", max_length=search.MAX_LENGTH, label=_("Search")
     )
     status = django_filters.ChoiceFilter(
         choices=Status.choices, method="filter_status", empty_label=_("Any"), label=_("Status")
@@ -138,11 +136,9 @@ class KeyFilter(django_filters.FilterSet):
         return queryset.exclude(is_confined()) if value else queryset.filter(is_confined())
 
 
-def _refuse_secret(text: str) -> None:
-    if secrets.holds_part(text):
-        raise ValidationError(
-            _("That looks like a part of a secret. Paste all of it to find its key.")
-        )
+def _refuse_what_is_not_looked_for(text: str) -> None:
+    if problem := search.problem_of(text):
+        raise ValidationError(problem)
 
 
 class KeyListFilter(KeyFilter):
@@ -157,9 +153,8 @@ class KeyListFilter(KeyFilter):
 
     search = django_filters.CharFilter(
         method="filter_search",
-        max_length=MAX_SEARCH_LENGTH,
         label=_("Search"),
-        validators=[_refuse_secret],
+        validators=[_refuse_what_is_not_looked_for],
     )
     status = django_filters.ChoiceFilter(
         choices=[

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils.translation import gettext as _
 
-from keys import trigrams
+from keys import secrets, trigrams
 from keys.figures import FEW_KEYS
 from keys.models import APIKey, KeySecret, KeyUsage, Organization, Role, User
 from keys.models.keys import is_spent
+
+# Of a text that is looked for.
+MAX_LENGTH = 200
 
 # So many are looked up by their numbers.
 _MOST = 4_000
@@ -24,6 +28,24 @@ _MOST_ENDS = 30_000
 _FEW = 1_000
 # Of a person's name; each is a condition of the query.
 _MAX_WORDS = 5
+
+
+def problem_of(text: str) -> str:
+    """Say why a text is not looked for in lists, nor put into a URL; empty: it may be."""
+    if secrets.holds_part(text):
+        return _("That looks like a part of a secret. Paste all of it to find its key.")
+    # Long texts may hold a secret in some way that nobody knows.
+    return problem_of_length(text)
+
+
+def problem_of_length(text: str) -> str:
+    """Say what is wrong with a longer text than lists are searched for; empty: nothing."""
+    if len(text) <= MAX_LENGTH:
+        return ""
+    return _("Search for at most %(most)d characters; this has %(count)d.") % {
+        "most": MAX_LENGTH,
+        "count": len(text),
+    }
 
 
 @dataclass(frozen=True)

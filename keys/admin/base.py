@@ -19,10 +19,10 @@ from django.utils.translation import gettext as _
 from keys import policy, services
 from keys.admin.counting import BoundedPaginator
 from keys.forms.fields import ShowsProblems
-from keys.forms.search import problem_of_length
 from keys.models import Organization, User
 from keys.policy import Actor
 from keys.roles import Permission
+from keys.search import problem_of_length
 
 # Longer ones are no row's.
 _LONGEST_NUMBER = 19

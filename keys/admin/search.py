@@ -15,8 +15,9 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from keys import policy, secrets, services, snapshots
 from keys.admin.rows import visible_people
-from keys.forms.search import SearchForm, problem_of_length
+from keys.forms.search import SearchForm
 from keys.models import APIKey, AuditEvent, KeySecret, Organization, User
+from keys.search import problem_of_length
 
 # Of each kind; who needs more narrows the list of that kind.
 SHOWN = 20

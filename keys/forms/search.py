@@ -4,23 +4,10 @@ import re
 from functools import cached_property
 
 from django import forms
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from keys import secrets, snapshots
+from keys import search, secrets, snapshots
 from keys.forms.fields import AddressField
-
-MAX_SEARCH_LENGTH = 200
-
-
-def problem_of_length(text: str) -> str:
-    """Say what is wrong with a longer text than lists are searched for; empty: nothing."""
-    if len(text) <= MAX_SEARCH_LENGTH:
-        return ""
-    return _("Search for at most %(most)d characters; this has %(count)d.") % {
-        "most": MAX_SEARCH_LENGTH,
-        "count": len(text),
-    }
 
 
 class SearchForm(forms.Form):
@@ -45,11 +32,7 @@ class SearchForm(forms.Form):
     @property
     def problem(self) -> str:
         """Why what was typed is not looked for in lists, nor put into a URL; empty: it may be."""
-        text = self.data.get("search", "").strip()
-        if secrets.holds_part(text):
-            return _("That looks like a part of a secret. Paste all of it to find its key.")
-        # Long texts may hold a secret in some way that nobody knows.
-        return problem_of_length(text)
+        return search.problem_of(self.data.get("search", "").strip())
 
 
 class AddressForm(forms.Form):

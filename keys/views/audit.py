@@ -15,9 +15,10 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from keys import audit_checks, chain, policy, services, spreadsheets, standby
 from keys.audit_filters import AuditFilter
-from keys.forms.search import SearchForm, problem_of_length
+from keys.forms.search import SearchForm
 from keys.models import APIKey, AuditEvent
 from keys.roles import Permission
+from keys.search import problem_of_length
 from keys.templatetags.audit import differences, plain_sentence
 from keys.views.base import (
     OrganizationRequest,
