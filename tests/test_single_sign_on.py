@@ -276,6 +276,16 @@ class TestRefused:
         assert sign_in(client).status_code == 302
         assert who(client) == owner.email
 
+    @pytest.mark.parametrize("seconds", [30, -30])
+    def test_a_token_is_believed_once_however_the_clocks_are(
+        self, client, provider, owner, seconds
+    ):
+        there = int(time.time()) + seconds
+        provider.lies["claims"] = {"jti": "same", "iat": there - 60, "exp": there}
+        assert sign_in(Client()).status_code == 302
+        assert sign_in(client).status_code == 502
+        assert who(client) is None
+
     @pytest.mark.parametrize(
         "claims", [{"iat": 120, "exp": 400}, {"iat": -400, "exp": -120}], ids=["ahead", "behind"]
     )

@@ -125,19 +125,19 @@ class ProviderClient(OpenIDConnectOAuth2Adapter):
             _refuse_other_than_logout(
                 _decoded(token, audience=settings.OIDC_CLIENT_ID, options=_UNPROVED)
             )
-            keys = self.openid_config["jwks_uri"]
-            algorithm, key = jwtkit.fetch_key(token, keys, jwtkit.lookup_kid_jwk)
-            return _decoded(
-                token, audience=settings.OIDC_CLIENT_ID, key=key, algorithms=[algorithm]
-            )
+            return self._signed(token, settings.OIDC_CLIENT_ID)
 
     def _verified(self, token: str, client_id: str) -> dict[str, Any]:
         """Return what a token says that the provider signed for this portal, not long ago."""
+        claims = self._signed(token, client_id)
+        # As long as it is believed it is remembered.
+        jwtkit.verify_jti(claims | {"exp": claims.get("exp", 0) + SECONDS_OFF})
+        return claims
+
+    def _signed(self, token: str, client_id: str) -> dict[str, Any]:
         keys = self.openid_config["jwks_uri"]
         algorithm, key = jwtkit.fetch_key(token, keys, jwtkit.lookup_kid_jwk)
-        claims = _decoded(token, audience=client_id, key=key, algorithms=[algorithm])
-        jwtkit.verify_jti(claims)
-        return claims
+        return _decoded(token, audience=client_id, key=key, algorithms=[algorithm])
 
     def _refuse_others(self, claims: dict[str, Any], client_id: str) -> None:
         """Raise AnswerError for claims that say too little, or were made for something else."""
