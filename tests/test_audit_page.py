@@ -150,6 +150,19 @@ def test_member_is_named_without_the_role_of_that_day(owner, acme, developer):
     assert audit.plain_sentence(event) == "The operator added the member developer@acme.example"
 
 
+def test_a_key_that_is_called_like_a_member_does_not_leave_for_them(
+    owner, acme, manage_key, viewer
+):
+    services.update_key(actor=owner, key=manage_key, name=viewer.email)
+    manage_key.refresh_from_db()
+    services.remove_member(actor=manage_key, membership=acme.memberships.get(user=viewer))
+    event = AuditEvent.objects.get(action="membership.deleted")
+    assert event.actor_label == viewer.email
+    for told in (audit.plain_sentence(event), audit.sentence(event)):
+        assert "left the organization" not in told
+        assert "removed the member" in told
+
+
 def test_names_are_text_in_a_sentence(owner, acme):
     services.create_workspace(actor=owner, organization=acme, name="<b>{actor}</b>")
     event = AuditEvent.objects.first()

@@ -317,8 +317,10 @@ def plain_sentence(event: AuditEvent) -> str:
 
 
 def _text_of(event: AuditEvent) -> str | Promise:
-    if event.action in _SENTENCES_OF_ONESELF and _object(event) == event.actor_label:
-        return _SENTENCES_OF_ONESELF[event.action]
+    of_oneself = _SENTENCES_OF_ONESELF.get(event.action)
+    # A key may be called like anybody.
+    if of_oneself and event.actor_user_id and _object(event) == event.actor_label:
+        return of_oneself
     return _SENTENCES.get(event.action) or _OTHER
 
 
