@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from keys import policy, services, summaries
-from keys.models import APIKey, ApprovalRequest
+from keys.models import APIKey, ApprovalRequest, Scope
 from keys.rules import RoleTerms
 from tests.key_pages import HTMX, fill, page_of, sign_in, text_of, words_of
 from tests.test_approvals import DAY, ask, asked, role, strict, url  # noqa: F401
@@ -167,6 +167,22 @@ class TestPages:
         words = words_of(sign_in(owner).post(url("approval", asked.pk), sent))
         assert "From where cannot be told yet" in words
         assert "is not an IP address" not in words
+
+    def test_of_a_role_that_is_gone_there_is_no_summary(self, strict, acme, owner, developer):
+        scopes = Scope.objects.filter(organization=None, code__in=["READ", "DELETE"])
+        mopping = services.create_role(
+            actor=owner, organization=acme, name="Mopping", scopes=scopes
+        )
+        request = ask(developer, acme, role=mopping, scopes=[])
+        services.delete_role(actor=owner, role=mopping)
+        client, page = sign_in(owner), url("approval", request.pk)
+        for answer in (
+            client.get(page),
+            client.post(page, {"preview": "1", "note": "Hm"}),
+            client.post(page, {"preview": "1"}, headers=HTMX),
+        ):
+            assert answer.status_code == 200
+            assert "The key in words" not in words_of(answer)
 
     def test_only_who_decides_gets_such_a_summary(self, asked, developer):
         answer = sign_in(developer).post(url("approval", asked.pk), {"preview": "1"})

@@ -1,10 +1,12 @@
 """Deciding on what somebody asked for."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.utils.dateparse import parse_datetime
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy
@@ -113,7 +115,8 @@ class DecisionForm(ServiceForm):
 
     def forgive(self) -> None:
         """Say nothing of mistakes: whoever only looks at the summary is not done yet."""
-        self.facts  # noqa: B018 - they know what is unclear
+        with suppress(ValidationError):  # its role is gone: there is no summary
+            self.facts  # noqa: B018 - they know what is unclear
         self.errors.clear()
 
     def _changes(self) -> dict[str, Any]:
