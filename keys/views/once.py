@@ -1,6 +1,7 @@
 """One secret, once: a form that was carried out is not carried out again."""
 
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore
@@ -38,9 +39,16 @@ def claim(request: OrganizationRequest, form: OnceForm) -> bool:
     if token in used:
         return False
     used[token] = ""
+    # The middleware stores the session also of a view that was refused, after the rollback.
+    request.until_answered.push(partial(_forget_where_it_failed, session, token))
     session["used_forms"] = dict(list(used.items())[-USED_FORMS_KEPT:])
     try:
         session.save()
     except UpdateError:
         raise SessionInterrupted("The session ended before the form was carried out.") from None
     return True
+
+
+def _forget_where_it_failed(session: SessionStore, token: str, kind: Any, *problem: Any) -> None:
+    if kind is not None:
+        session["used_forms"].pop(token, None)
