@@ -248,7 +248,7 @@ class TestWithoutTheLink:
         assert "does not work any more" in client.get(path, follow=True).text
         assert "does not wait for you" in client.post(decline, follow=True).text
         event = acme.audit_events.get(action="invitation.declined")
-        assert (event.actor_user, event.object_label) == (person, NEWCOMER)
+        assert event.object_label == NEWCOMER
         invite()
         assert acme.invitations.unanswered().count() == 1
 
@@ -262,6 +262,22 @@ class TestWithoutTheLink:
         trail = client.get(reverse("keys:audit", args=["acme"]))
         assert "declined the invitation" in trail.text
         assert NEWCOMER not in client.get(reverse("keys:members", args=["acme"])).text
+
+    def test_who_declines_stays_unknown_but_for_the_address_that_was_invited(
+        self, client, invite, acme, owner
+    ):
+        person = make_person("me@home.example", first_name="Maria")
+        EmailAddress.objects.create(user=person, email=NEWCOMER, verified=True)
+        invite()
+        client.force_login(person)
+        client.post(reverse("keys:invitation-decline", args=[acme.invitations.get().pk]))
+        event = acme.audit_events.get(action="invitation.declined")
+        assert (event.actor_user, event.actor_label, event.address) == (None, NEWCOMER, None)
+        client.force_login(owner)
+        trail = words_of(client.get(reverse("keys:audit", args=["acme"])))
+        assert f"{NEWCOMER} declined the invitation" in trail
+        assert "me@home.example" not in trail
+        assert "Maria" not in trail
 
     def test_the_trail_says_who_joined_and_left_by_themselves(self, client, invite, acme, owner):
         person = make_person(NEWCOMER)

@@ -71,13 +71,18 @@ def record(
     obj: Model,
     organization: Organization | None,
     changes: Mapping[str, Any] | None = None,
+    known_as: str = "",
 ) -> AuditEvent:
     """Append one event. `changes` maps a field to its value, or to [old, new]; never a secret.
 
+    `known_as` is what the organization calls an actor of whom it is told nothing else: neither
+    whose account that is nor from where.
     It holds the chain of the organization until the transaction ends: record what happened
     after everything else that the transaction locks.
     """
     event = _event(actor, action, Subject.of(obj), organization, changes or {})
+    if known_as:
+        event.actor_user, event.actor_label, event.address = None, known_as[:300], None
     audit_chain.append(event)
     outbox.post(event, obj)
     return event

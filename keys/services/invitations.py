@@ -148,6 +148,7 @@ def accept_invitation(*, actor: User, invitation: Invitation) -> Membership:
 def decline_invitation(*, actor: User, invitation: Invitation) -> None:
     """Answer that one does not want to join; the invitation is over, its link dead.
 
+    The organization hears that of the address that it invited, and not whose account that is.
     Raises PermissionDenied for who has not confirmed its address; ValidationError when it was
     answered, taken back or is too old.
     """
@@ -156,7 +157,7 @@ def decline_invitation(*, actor: User, invitation: Invitation) -> None:
         invitation = _lock(invitation)
         if not invitation.is_open_at(timezone.now()):
             raise ValidationError(_over())
-        _void(actor, invitation, "invitation.declined")
+        _void(actor, invitation, "invitation.declined", known_as=invitation.email)
 
 
 def reason_against_invitation(invitation: Invitation) -> str:
@@ -184,12 +185,18 @@ def _over() -> str:
     return _("This invitation was used, taken back, or is too old. Ask for a new one.")
 
 
-def _void(actor: Actor, invitation: Invitation, action: str) -> None:
+def _void(actor: Actor, invitation: Invitation, action: str, *, known_as: str = "") -> None:
     """End an invitation that is locked, unanswered; which way, the trail says."""
     invitation.revoked_at = timezone.now()
     invitation.save(update_fields=["revoked_at"])
     letters.withdraw_letters(invitation)
-    audit.record(actor=actor, action=action, obj=invitation, organization=invitation.organization)
+    audit.record(
+        actor=actor,
+        action=action,
+        obj=invitation,
+        organization=invitation.organization,
+        known_as=known_as,
+    )
 
 
 def _refuse_void(invitation: Invitation) -> None:

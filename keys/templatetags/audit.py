@@ -15,6 +15,7 @@ from django.utils.text import Truncator, capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from keys import policy
 from keys.models import AuditEvent
 from keys.models.leaks import LeakOutcome
 from keys.templatetags.dates import exact
@@ -348,7 +349,8 @@ def _marked_actor(event: AuditEvent) -> SafeString:
 
 
 def _actor(event: AuditEvent) -> str:
-    if event.actor_user_id is None and event.actor_key_id is None:
+    is_nobody = event.actor_user_id is None and event.actor_key_id is None
+    if is_nobody and event.actor_label == str(policy.OPERATOR):
         return _("The operator")
     return event.actor_label
 
