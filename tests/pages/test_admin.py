@@ -1,8 +1,12 @@
 """The staff door in a browser: find a key that somebody presented, lock it, read reports."""
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from keys import services
+from keys.models import ApprovalRequest
 from keys.networks import parse_address
 from tests.pages.conftest import IS_REQUIRED
 
@@ -24,10 +28,19 @@ def installation(acme, owner, developer, key, manage_key, strangers_key, staff):
     services.verify_key(secret=key.secret, address=parse_address("2001:db8:1234:5678::99"))
     services.lock_key(actor=staff, key=strangers_key, reason="Seen in a public repository")
     services.suspend_organization(actor=staff, organization=strangers_key.organization)
+    ApprovalRequest.objects.create(
+        organization=acme,
+        requester=developer,
+        kind="issue",
+        terms={"name": "w" * 120, "scopes": ["READ"]},
+        reason="r" * 500,
+        ends_at=timezone.now() + timedelta(days=9),
+    )
     return acme
 
 
 def pages_of(organization, key) -> list[str]:
+    asked = f"/admin/keys/approvalrequest/{ApprovalRequest.objects.get().pk}/"
     return [
         "/admin/",
         "/admin/search/",
@@ -41,6 +54,8 @@ def pages_of(organization, key) -> list[str]:
         f"/admin/keys/apikey/{key.pk}/change/",
         f"/admin/keys/apikey/{key.pk}/press/lock/",
         f"/admin/keys/apikey/{key.pk}/press/revoke/",
+        f"{asked}change/",
+        f"{asked}press/approve/",
         f"/admin/keys/organization/{organization.pk}/change/",
         f"/admin/keys/organization/{organization.pk}/press/suspend/",
         "/admin/keys/organization/add/",
