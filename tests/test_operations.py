@@ -13,6 +13,7 @@ from keys.networks import parse_address
 from tests.key_pages import sign_in
 
 pytestmark = pytest.mark.django_db
+IS_TOLD = True
 
 
 def measured(client=None) -> dict[tuple, float]:

@@ -8,6 +8,7 @@ from keys import audit_checks, feed
 from keys.models import AuditHead, Worker
 
 URL = "/status/"
+IS_TOLD = True
 
 
 def serve(host: str, pid: int, *, silent_for: int = 0, **fields) -> Worker:

@@ -130,6 +130,7 @@ def test_server_addresses_come_and_go(ask, manage_key, acme):
 
 
 def test_who_reads_the_trail_is_remembered_once_an_hour(ask, manage_key, read_only_key, acme):
+    services.create_scope(actor=manage_key, organization=acme, code="orders:read")
     reads = acme.audit_events.filter(action="audit.read")
     refused(ask("get", "/v1/audit-events?door=window", manage_key.secret), 400)
     refused(ask("get", "/v1/audit-events", read_only_key.secret), 403)
