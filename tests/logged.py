@@ -27,15 +27,16 @@ class Once(logging.Formatter):
     def __init__(self, formatter: logging.Formatter) -> None:
         super().__init__()
         self.formatter = formatter
-        # Not the record itself: its exception would hold all that led there.
-        self._latest: Callable[[], logging.LogRecord | None] = lambda: None
-        self._line = ""
+        # Not the record itself: its exception would hold all that led there. Both in one, since
+        # threads log at the same time.
+        self._latest: tuple[Callable[[], logging.LogRecord | None], str] = (lambda: None, "")
 
     def format(self, record: logging.LogRecord) -> str:
-        if self._latest() is not record:
-            self._line = self.formatter.format(record)
-            self._latest = weakref.ref(record)
-        return self._line
+        find, line = self._latest
+        if find() is not record:
+            line = self.formatter.format(record)
+            self._latest = weakref.ref(record), line
+        return line
 
 
 class Keeper(logging.Handler):
