@@ -23,6 +23,9 @@ WRAPPED = 0
 # So begin secrets that only this software makes; the other formats are their vendors' too.
 NEVER_FOREIGN = FORMATS["native"].prefix
 
+# Shorter ones are too easily guessed: none is taken over.
+MIN_SECRET_LENGTH = 16
+
 # No secret that somebody presents holds this byte: what is wrapped can be presented by nobody.
 _MARK = b"\xff"
 
@@ -101,6 +104,15 @@ def prefix_of(beginning: str) -> str:
 def is_presentable(secret: str) -> bool:
     """Say whether the text can be presented as a secret at all."""
     return 0 < len(secret) <= MAX_SECRET_LENGTH and not secret.strip(ALPHABETS["visible"])
+
+
+def is_importable(secret: str) -> bool:
+    """Say whether some import could have brought this secret, into any installation."""
+    return (
+        len(secret) >= MIN_SECRET_LENGTH
+        and is_presentable(secret)
+        and not secret.startswith(NEVER_FOREIGN)
+    )
 
 
 def known_digests(secret: str, scheme: Scheme, peppers: Mapping[int, bytes]) -> Iterator[bytes]:

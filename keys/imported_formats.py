@@ -19,13 +19,16 @@ from django.db import (
 
 from keys import foreign, secrets
 from keys.board import EVERYTHING, is_settled
-from keys.foreign import Shape
+from keys.foreign import Scheme, Shape
 from keys.generations import board
 from keys.models import ImportedFormat
 
 # How long shapes are believed while other hosts' changes are not heard of. A secret that was
 # just imported elsewhere may be refused for so long; none is accepted that should not be.
 _RECHECK_SECONDS = 1.0
+
+
+_KEPT_BY_OTHERS = (Scheme.SHA256, Scheme.SHA512, Scheme.NETBOX)
 
 
 class _Known(NamedTuple):
@@ -54,6 +57,17 @@ def digests_of(presented: str, *, is_trusting: bool) -> list[str]:
     return [
         *secrets.digests(presented, settings.KEY_PEPPERS),
         *wrapped_digests(presented, sorted(schemes)),
+    ]
+
+
+def all_digests(secret: str) -> list[str]:
+    """Return under which digests the secret may be stored if any system made it.
+
+    As many for every secret: what was imported here has no part in it.
+    """
+    return [
+        *secrets.digests(secret, settings.KEY_PEPPERS),
+        *wrapped_digests(secret, _KEPT_BY_OTHERS),
     ]
 
 

@@ -22,7 +22,7 @@ class FoundSecret(models.Model):
     Whoever hands in learns nothing by it, not even by how long it takes.
     """
 
-    # Of the secret, under each pepper.
+    # Of the secret, under each pepper, and as other systems may have kept it.
     digests = models.JSONField()
     source_url = models.CharField(max_length=500, blank=True)
     comment = models.CharField(max_length=500, blank=True)

@@ -16,7 +16,6 @@ from keys.moves.portable import SECRET_FACTS, TOTALS, read_secrets
 from keys.secrets import find_format
 
 # Somebody can guess what is shorter.
-MIN_SECRET_LENGTH = 16
 # As much of a secret that is known by its beginning alone is shown.
 _SHOWN = 6
 _LONGEST_LABEL = 40
@@ -210,7 +209,7 @@ def _given_as_such(secret: str) -> GivenSecret:
     own = find_format(secret)
     if own is not None:
         return GivenSecret(label=own.label(secret), text=secret)
-    if len(secret) < MIN_SECRET_LENGTH or not foreign.is_presentable(secret):
+    if len(secret) < foreign.MIN_SECRET_LENGTH or not foreign.is_presentable(secret):
         raise TroubleError(
             "secret",
             _("This cannot be presented as a key, or is too easily guessed."),

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from limits import parse
 
-from keys import networks, policy, rates, secrets
+from keys import foreign, imported_formats, networks, policy, rates, secrets
 from keys.models import APIKey, AuditEvent, FoundSecret, KeySecret, LeakReport
 from keys.models.keys import Status
 from keys.models.leaks import LeakOutcome
@@ -41,20 +41,24 @@ def hand_in_secret(*, secret: str, source_url: str = "", comment: str = "") -> F
     """Take in a secret that somebody found; `look_up` does the rest.
 
     Anybody may, so often: raises TooManyReportsError. ValidationError by field for what cannot
-    be a key of this installation, by its checksum, which anybody can compute.
+    be a key of this installation. That is decided by the text alone: our keys by their checksum,
+    which anybody can compute; others by what any import could bring. What was imported here is
+    not asked for: whoever tries one text after the other would learn from the answers how those
+    secrets look, and whose software the organizations here used before.
     """
     origin = audit.current_origin()
     _limit(origin.address)
     secret = secret.strip()
-    if secrets.find_format(secret) is None:
+    digests = _possible_digests(secret)
+    if not digests:
         raise ValidationError(
             {"secret": _("This is not a key of this installation. Look whether all of it is here.")}
         )
     for name, text in (("source_url", source_url), ("comment", comment)):
-        if secrets.holds_part(text):
+        if secrets.holds_part(text) or secret in text:
             raise ValidationError({name: _("Leave out the key itself here.")})
     found = FoundSecret(
-        digests=sorted(secrets.digests(secret, settings.KEY_PEPPERS)),
+        digests=sorted(digests),
         source_url=source_url,
         comment=comment,
         address=origin.address,
@@ -108,6 +112,13 @@ def settle_leak(*, actor: Actor, report: LeakReport) -> LeakReport:
                 actor=actor, action="leak.settled", obj=report, organization=report.organization
             )
     return report
+
+
+def _possible_digests(secret: str) -> list[str]:
+    """Return under which digests a key may be stored; none if the text cannot be one."""
+    if secrets.find_format(secret) is not None:
+        return list(secrets.digests(secret, settings.KEY_PEPPERS))
+    return imported_formats.all_digests(secret) if foreign.is_importable(secret) else []
 
 
 def _limit(address: str | None) -> None:

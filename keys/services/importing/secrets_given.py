@@ -11,8 +11,6 @@ from keys.foreign import WRAPPED, Scheme, Shape, wrap
 from keys.models import KeySecret
 from keys.moves.candidates import GivenSecret, TroubleError
 
-_KEPT_BY_OTHERS = (Scheme.SHA256, Scheme.SHA512, Scheme.NETBOX)
-
 
 @dataclass(frozen=True, slots=True)
 class PlannedSecret:
@@ -43,9 +41,10 @@ class Planner:
         return self._plan_stored(given)
 
     def _plan_known(self, given: GivenSecret, text: str) -> PlannedSecret:
-        names = tuple(secrets.digests(text, settings.KEY_PEPPERS))
-        if given.shape is not None:
-            names += tuple(imported_formats.wrapped_digests(text, _KEPT_BY_OTHERS))
+        if given.shape is None:
+            names = tuple(secrets.digests(text, settings.KEY_PEPPERS))
+        else:
+            names = tuple(imported_formats.all_digests(text))
         stored = secrets.digest(text, self._pepper)
         return self._planned(given, stored, self._number, None, names)
 
