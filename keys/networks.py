@@ -30,6 +30,16 @@ def gettext_noop(sentence: str) -> str:
     return sentence
 
 
+_MISWRITTEN = gettext_noop(
+    "“%(text)s” is not an IP address or range; use the form 192.0.2.1, "
+    "192.0.2.0/24 or 2001:db8::/32."
+)
+_NEITHER = gettext_noop("“%(text)s” is not an IP address or range.")
+_NO_ADDRESS = gettext_noop(
+    "“%(text)s” is not an IP address; use the form 192.0.2.1 or 2001:db8::1."
+)
+
+
 class AddressError(ValueError):
     """Says in the reader's language what is wrong with an address or range, and the likely fix.
 
@@ -60,13 +70,7 @@ def parse_network(text: str) -> Network:
             gettext_noop("“%(text)s” names a zone; give the address without it."), text=text
         )
     if not _PLAIN.fullmatch(text):
-        raise AddressError(
-            gettext_noop(
-                "“%(text)s” is not an IP address or range; use the form 192.0.2.1, "
-                "192.0.2.0/24 or 2001:db8::/32."
-            ),
-            text=text,
-        )
+        raise AddressError(_MISWRITTEN, text=text)
     address, slash, prefix = text.partition("/")
     if slash and not (prefix.isdecimal() and str(int(prefix)) == prefix):
         raise AddressError(
@@ -125,7 +129,13 @@ def parse_address(text: str) -> Address:
 
     Raises AddressError when it is anything but one plain address.
     """
-    network = parse_network(text)
+    try:
+        network = parse_network(text)
+    except AddressError as error:
+        if error.sentence not in (_MISWRITTEN, _NEITHER):
+            raise
+        # Whoever wants one address shall not be told of ranges.
+        raise AddressError(_NO_ADDRESS, **error.values) from None
     if "/" in text:
         raise AddressError(
             gettext_noop("“%(text)s” is a range; give one address."), text=text.strip()
@@ -257,4 +267,4 @@ def _explain_bad_address(address: str) -> str:
         return gettext_noop(
             "“%(text)s” has leading zeros, which some software reads as octal; leave them out."
         )
-    return gettext_noop("“%(text)s” is not an IP address or range.")
+    return _NEITHER

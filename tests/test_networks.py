@@ -157,6 +157,14 @@ def test_one_address_is_no_range():
         networks.parse_address("10.0.0.1/32")
 
 
+@pytest.mark.parametrize("text", ["nonsense", "10.0.0.300", "2001:0db8::00::1"])
+def test_who_is_asked_for_one_address_is_told_of_no_range(text):
+    with pytest.raises(networks.AddressError) as refusal:
+        networks.parse_address(text)
+    wanted = f"“{text}” is not an IP address; use the form 192.0.2.1 or 2001:db8::1."
+    assert str(refusal.value) == wanted
+
+
 @given(IPV4, st.integers(0, 32), st.one_of(IPV4, st.none()))
 def test_ipv4_and_mapped_ipv4_get_the_same_answer(address, prefix, other):
     """T29: for lists that allow and lists that deny alike, and for lists written mapped."""
