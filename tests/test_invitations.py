@@ -142,6 +142,11 @@ class TestSomebodyNew:
         assert event.changes["invited_by"] == "owner@acme.example"
         assert len(mail.outbox) == 1
 
+    def test_who_comes_without_the_link_is_told_of_it(self, client, invite):
+        assert "You were invited? Open yours through the link" in client.get("/", follow=True).text
+        signing_up = client.get(reverse("account_signup")).text
+        assert "You were invited? Open your account through the link in the mail" in signing_up
+
     def test_is_asked_for_a_name_that_the_others_read(self, client, invite, acme, owner):
         client.get(invite())
         assert "What others may call you" in client.get(reverse("account_signup")).text
