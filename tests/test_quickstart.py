@@ -68,6 +68,8 @@ def test_it_says_how_to_sign_in_with_a_key_that_works_and_says_it_again(var, cli
     assert f"Sign in: http://127.0.0.1:8000/ as owner@acme.example / {password}\n" in out
     assert "for trying it out" in out
     assert "HTTPS=off PUBLIC_URL=http://127.0.0.1:8000 " in out
+    assert "printed: here invitations" in out
+    assert "by the worker notices" in out
     assert User.objects.get(email=demo.OWNER).check_password(password)
     assert services.verify_key(secret=key, address=None).is_valid
     client.post("/accounts/login/", {"login": demo.OWNER, "password": password})

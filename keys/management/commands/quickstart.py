@@ -111,7 +111,9 @@ Delete {settings.VAR_DIR} to start afresh. The README says how to install for re
         """Say how to start what sends mails and webhooks, with settings as this server has them."""
         program = Path(settings.BASE_DIR) / "manage.py"
         self.stdout.write(
-            "Mails and webhooks are sent by a worker; in another terminal:\n"
+            "Unless EMAIL_URL names a mail server, mails are printed: here invitations and mails "
+            "about\naccounts, such as for a new password; by the worker notices about keys, "
+            "approvals and members.\nIt sends webhooks, too; in another terminal:\n"
             f"  HTTPS=off PUBLIC_URL={_public_url(port)} {sys.executable} {program} work\n"
         )
 
