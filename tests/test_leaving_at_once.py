@@ -9,6 +9,7 @@ from django.db import connection, transaction
 
 from keys import services
 from keys.models import ApprovalRequest, Role
+from tests.key_pages import fill, listing, sign_in, words_of
 from tests.test_deleting_at_once import meanwhile  # noqa: F401 - a fixture
 
 pytestmark = [
@@ -82,3 +83,41 @@ def test_what_is_approved_while_they_go_is_withdrawn(
     asked.refresh_from_db()
     assert asked.status == "withdrawn"
     assert acme.memberships.get(user=developer).role.name == "developer"
+
+
+def once_the_trail_is_held(action):
+    """Do something when the organization is read after the first event was recorded."""
+    seen = []
+
+    def run(execute, sql, params, many, context):
+        if sql.startswith('INSERT INTO "keys_auditevent"'):
+            seen.append("recorded")
+        elif seen == ["recorded"] and 'FROM "keys_organization"' in sql:
+            seen.append("done")
+            action()
+        return execute(sql, params, many, context)
+
+    return connection.execute_wrapper(run)
+
+
+def test_who_goes_waits_for_a_key_that_is_issued_with_its_shared_secret(
+    acme,
+    owner,
+    developer,
+    meanwhile,  # noqa: F811
+):
+    services.reveal_shared_secret(actor=owner, organization=acme)
+    browser, membership = sign_in(owner), acme.memberships.get(user=developer)
+    form, removals = fill(browser, acme, dialect="netography"), []
+
+    def remove():
+        arguments = {"actor": owner, "membership": membership}
+        removals.append(meanwhile(lambda: services.remove_member(**arguments)))
+
+    with once_the_trail_is_held(remove):
+        answer = browser.post(listing(acme, "create"), form)
+    [removal] = removals
+    removal.result()
+    assert "NETOSECRET" in words_of(answer)
+    assert acme.api_keys.count() == 1
+    assert not acme.memberships.filter(user=developer).exists()

@@ -26,9 +26,11 @@ def reveal_shared_secret(*, actor: Actor, organization: Organization) -> str:
     """
     policy.require(actor, Permission.REVEAL_SHAREDSECRET, organization)
     with transaction.atomic():
-        organization = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        # Locked only to make one: beside a key that was just issued the trail is held already,
+        # and whoever has the organization waits for that.
+        organization = Organization.objects.get(pk=organization.pk)
         if not organization.sealed_shared_secret:
-            _replace(organization)
+            organization = _made(organization)
         try:
             shared_secret = read_shared_secret(organization)
         except encryption.UnreadableError:
@@ -104,6 +106,14 @@ def _reseal(rows: QuerySet, column: str) -> None:
             again = encryption.seal(encryption.unseal(sealed, peppers), peppers)
             # Not over a rotation that happens meanwhile.
             rows.filter(pk=pk, **{column: sealed}).update(**{column: again})
+
+
+def _made(organization: Organization) -> Organization:
+    """Return the organization with a shared secret, unless somebody made one at this moment."""
+    organization = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+    if not organization.sealed_shared_secret:
+        _replace(organization)
+    return organization
 
 
 def _replace(organization: Organization) -> None:
