@@ -197,7 +197,7 @@ def take(secret: KeySecret) -> Snapshot:
         organization_id=key.organization_id,
         is_revoked=key.revoked_at is not None,
         is_organization_suspended=key.organization.is_suspended,
-        is_owner_gone=_is_owner_gone(key),
+        is_owner_gone=is_owner_gone(key),
         is_locked=key.locked_at is not None,
         is_disabled=key.disabled,
         not_before=key.not_before,
@@ -231,7 +231,8 @@ def _with_key() -> QuerySet[KeySecret]:
     ).prefetch_related("key__scopes", "key__role__scopes", "key__allowed_ips")
 
 
-def _is_owner_gone(key: APIKey) -> bool:
+def is_owner_gone(key: APIKey) -> bool:
+    """Say whether the key is of somebody who left the organization or may not sign in."""
     if key.owner is None:
         return False
     is_member = key.organization.memberships.filter(user=key.owner).exists()

@@ -42,6 +42,7 @@ from keys.services.keys import (
     disable_key,
     enable_key,
     issue_key,
+    reason_to_stay_disabled,
     revoke_key,
     update_key,
 )
@@ -170,6 +171,7 @@ __all__ = [
     "reason_to_keep_role",
     "reason_to_keep_scope",
     "reason_to_keep_workspace",
+    "reason_to_stay_disabled",
     "refresh_session",
     "remove_allowed_ip",
     "remove_member",

@@ -18,14 +18,20 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from keys import policy, rules, snapshots
+from keys import hygiene, policy, rules, snapshots
 from keys.models import APIKey, Organization
 from keys.networks import Address
 from keys.policy import Actor
 from keys.roles import Permission
 from keys.services.allowed_ips import MAX_ALLOWED_IPS, add_allowed_ip
 from keys.services.changes import describe
-from keys.services.keys import disable_key, enable_key, revoke_key, update_key
+from keys.services.keys import (
+    disable_key,
+    enable_key,
+    owner_is_gone_words,
+    revoke_key,
+    update_key,
+)
 from keys.verification import passes_lists
 
 MAX_KEYS = 500
@@ -64,16 +70,21 @@ class Enable(BulkChange):
     def __init__(self) -> None:
         # Key's number -> what of the organization's policy it breaks, of those looked at.
         self.broken: dict[int, list[str]] = {}
+        # The numbers of those whose owner is gone.
+        self.orphaned: set[int] = set()
 
     def look_at(self, keys: Collection[APIKey]) -> None:
         found = next((rules.rules_of(key.organization) for key in keys), None)
         if found is not None:
             rows = APIKey.objects.filter(pk__in=[key.pk for key in keys])
             self.broken = rules.broken_by(rows, found, timezone.now())
+            self.orphaned = set(rows.filter(hygiene.owner_is_gone()).values_list("pk", flat=True))
 
     def objection(self, key: APIKey) -> str:
         if not key.disabled:
             return _("It is not disabled.")
+        if key.pk in self.orphaned:
+            return owner_is_gone_words()
         return " ".join(self.broken.get(key.pk, []))
 
     def carry_out(self, actor: Actor, key: APIKey) -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from keys import generations, policy, secrets, usage
+from keys import generations, policy, secrets, snapshots, usage
 from keys.models import (
     AllowedIP,
     APIKey,
@@ -165,6 +165,8 @@ def update_key(
     if unknown:
         raise TypeError(f"A key has no changeable {', '.join(sorted(unknown))}.")
     with changing(actor, key, changes, approval=approval) as key:
+        if changes.get("disabled") is False and (reason := reason_to_stay_disabled(key)):
+            raise ValidationError({"disabled": reason})
         _apply(actor, key, changes)
     return key
 
@@ -175,7 +177,7 @@ def disable_key(*, actor: Actor, key: APIKey) -> APIKey:
 
 
 def enable_key(*, actor: Actor, key: APIKey) -> APIKey:
-    """Let a disabled key work again."""
+    """Let a disabled key work again. Raises ValidationError also where its owner is gone."""
     return update_key(actor=actor, key=key, disabled=False)
 
 
@@ -187,6 +189,22 @@ def revoke_key(*, actor: Actor, key: APIKey) -> APIKey:
         key.save(update_fields=["revoked_at", "updated_at"])
         audit.record(actor=actor, action="apikey.revoked", obj=key, organization=key.organization)
     return key
+
+
+def reason_to_stay_disabled(key: APIKey) -> str:
+    """Return why nobody can enable a disabled key now; empty when somebody can.
+
+    Where its owner is gone it would work as soon as they are back, by nobody's decision.
+    """
+    return owner_is_gone_words() if key.disabled and snapshots.is_owner_gone(key) else ""
+
+
+def owner_is_gone_words() -> str:
+    """Say why a key whose owner is gone stays disabled, and what to do."""
+    return _(
+        "Its owner is no longer an active member, so every request with it is refused, enabled "
+        "or not. Hand it over first: it gets another owner and a new secret."
+    )
 
 
 def _apply(actor: Actor, key: APIKey, changes: dict[str, Any]) -> None:

@@ -204,8 +204,10 @@ def _stop_keys(actor: Actor, membership: Membership) -> list[APIKey]:
     By a column that can be undone key by key, by whoever may: that is the decision which being
     a member again is not. It is the organization's act, so a staff lock stands in no way.
     """
-    keys = membership.organization.api_keys.live().filter(owner=membership.user, disabled=False)
-    stopped = list(keys.select_for_update(no_key=True).order_by("pk"))
+    keys = membership.organization.api_keys.live().filter(owner=membership.user)
+    # Disabled ones too, and only then looked at: somebody may be enabling one at this moment.
+    held = keys.select_for_update(no_key=True).order_by("pk")
+    stopped = [key for key in held if not key.disabled]
     for key in stopped:
         generations.note_key(key.pk)
         key.disabled = True

@@ -16,6 +16,7 @@ from keys.models.keys import Status
 from keys.policy import is_locked_for
 from keys.roles import Permission
 from keys.rules import loaded_rules
+from keys.services import reason_to_stay_disabled
 from keys.services.enforcing import shown_alone
 from keys.templatetags.navigation import Place
 from keys.templatetags.policy import may
@@ -45,6 +46,7 @@ class Fix:
 
 
 _ENABLE = Fix("enable", gettext_lazy("Enable…"), Permission.CHANGE_APIKEY, is_dialog=True)
+_HAND_OVER = Fix("hand-over", gettext_lazy("Hand over…"), Permission.ASSIGN_APIKEY)
 _UNLOCK = Fix("unlock", gettext_lazy("Unlock…"), Permission.LOCK_APIKEY, is_dialog=True)
 _EXTEND = Fix("edit", gettext_lazy("Change its expiry"), Permission.CHANGE_APIKEY)
 _FIT = Fix("edit", gettext_lazy("Edit"), Permission.CHANGE_APIKEY)
@@ -125,11 +127,19 @@ def next_step(key: APIKey) -> Advice | None:
     status = key.status_at(now)
     if standing.tone == "success":
         return None
+    if status is Status.DISABLED and (reason := reason_to_stay_disabled(key)):
+        return Advice("warning", reason, _HAND_OVER)
     if status is not Status.ACTIVE:
         fix = _FIX_OF_STATUS.get(status)
     else:
         fix = _RAISE if key.remaining_at(now) == 0 else _EXTEND
     return Advice("error" if standing.tone == "danger" else "warning", standing.advice, fix)
+
+
+@register.simple_tag
+def stays_disabled(key: APIKey) -> str:
+    """Say why nobody can enable the key now; empty when somebody can, or it is not disabled."""
+    return reason_to_stay_disabled(key)
 
 
 @register.simple_tag

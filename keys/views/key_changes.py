@@ -95,10 +95,12 @@ def _confirmed(
     done: Callable[[], str],
     form_class: type[forms.Form] = forms.Form,
     tell: Callable[[OrganizationRequest, Any], None] | None = None,
+    reason: Callable[[APIKey], str] = lambda _key: "",
 ) -> Callable[..., HttpResponse]:
     """Make a view that asks first, then changes the state of a key with what the form says.
 
-    `tell` adds to what is `done` what the change returned.
+    `tell` adds to what is `done` what the change returned. With a `reason` why it cannot be,
+    nothing is offered.
     """
 
     @never_cache
@@ -128,7 +130,13 @@ def _confirmed(
             # With the running hour, whose beginning counts too.
             since=timezone.now() - timedelta(hours=23),
         )
-        context = {"key": key, "form": form, "last_day": last_day, "back": url_of(request, key)}
+        context = {
+            "key": key,
+            "form": form,
+            "last_day": last_day,
+            "reason": reason(key),
+            "back": url_of(request, key),
+        }
         return render_page(request, f"keys/apikey_{action}.html", context)
 
     view.__name__ = view.__qualname__ = f"key_{action}"
@@ -149,6 +157,7 @@ key_enable = _confirmed(
     Permission.CHANGE_APIKEY,
     services.enable_key,
     lambda: _("“%(name)s” works again."),
+    reason=services.reason_to_stay_disabled,
 )
 
 
