@@ -149,6 +149,7 @@ class KeyListFilter(KeyFilter):
 
     LIMIT_REACHED = "limit_reached"
     ANY_STATUS = "any"
+    OF_NONE = "unknown"
     _PANEL_CHOICES = ("status", "hygiene", "owner", "scope", "role", "workspace", "dialect")
 
     search = django_filters.CharFilter(
@@ -166,6 +167,10 @@ class KeyListFilter(KeyFilter):
         method="filter_status",
         empty_label=_("Any but revoked"),
         label=_("Status"),
+    )
+    # So the list is empty after somebody looked for a secret that none of its keys has.
+    secret = django_filters.ChoiceFilter(
+        choices=[(OF_NONE, _("of none of these keys"))], method="filter_secret", label=_("Secret")
     )
     scope = django_filters.ChoiceFilter(
         method="filter_scope", empty_label=_("Any"), label=_("Scope")
@@ -246,6 +251,9 @@ class KeyListFilter(KeyFilter):
             active = queryset.with_status(Status.ACTIVE, now)
             return search.narrow(active, [search.by_spent_limit(now)], are_many=self.has_many)
         return queryset.with_status(value, now)
+
+    def filter_secret(self, queryset, name, value):
+        return queryset.none()
 
     def filter_hygiene(self, queryset, name, value):
         return hygiene.keys_failing(

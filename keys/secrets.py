@@ -117,6 +117,13 @@ def find_format(text: str) -> Format | None:
     return None
 
 
+def is_whole(text: str) -> bool:
+    """Say whether `text` begins and is as long as a secret of ours, mistyped or not."""
+    return holds_part(text) and any(
+        text.startswith(each.prefix) and len(text) == each.length for each in FORMATS.values()
+    )
+
+
 def holds_part(text: str) -> bool:
     """Say whether `text` holds, anywhere in it, more of some secret than a label shows."""
     return _PART.search(text) is not None

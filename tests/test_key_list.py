@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from keys import hygiene, services
 from keys.models import APIKey, AuditEvent, KeySecret, KeyUsage, Membership, Role
+from keys.secrets import FORMATS, generate
 from tests.conftest import make_many
 from tests.key_pages import issue, listing, page_of, sign_in, text_of
 
@@ -163,7 +164,7 @@ def test_secret_of_another_organization_is_no_find(owner, acme, strangers_key):
     """T10: pasting a secret tells nothing about other organizations."""
     client = sign_in(owner)
     response = client.post(listing(acme, "search"), {"search": strangers_key.secret})
-    assert response.url == listing(acme)
+    assert response.url == listing(acme) + "?secret=unknown"
     page = text_of(client.get(response.url))
     assert "No key that you can see" in page
     assert strangers_key.secret not in page
@@ -171,7 +172,24 @@ def test_secret_of_another_organization_is_no_find(owner, acme, strangers_key):
 
 def test_secret_of_somebody_elses_key_is_no_find_for_a_developer(developer, acme, manage_key):
     response = sign_in(developer).post(listing(acme, "search"), {"search": manage_key.secret})
-    assert response.url == listing(acme)
+    assert response.url == listing(acme) + "?secret=unknown"
+
+
+@pytest.mark.parametrize("dialect", FORMATS)
+def test_a_whole_secret_of_no_key_finds_none_mistyped_or_not(owner, acme, key, dialect):
+    client, unknown = sign_in(owner), generate(dialect)
+    mistyped = unknown[:20] + ("1" if unknown[20] != "1" else "2") + unknown[21:]
+    for text in (unknown, mistyped, f"Authorization: Bearer {mistyped}"):
+        answer = client.post(listing(acme, "search"), {"search": text}, follow=True)
+        page = text_of(answer)
+        assert "has that secret. Look for a typing error in it." in page
+        assert "part of a secret" not in page
+        assert names_on(answer) == []
+        assert "Nothing matches" in page
+        assert "Look among revoked keys" not in page
+        assert unknown[:20] not in page
+        assert answer.redirect_chain == [(listing(acme) + "?secret=unknown", 302)]
+    assert names_on(client.post(listing(acme, "search"), {"search": "back"}, follow=True))
 
 
 def test_part_of_a_secret_gets_into_no_address(owner, acme, key):

@@ -17,12 +17,16 @@ class SearchForm(forms.Form):
 
     @cached_property
     def secret(self) -> str | None:
-        """The whole secret that was typed, alone or in a line such as a header, or None."""
+        """The whole secret that was typed, alone or in a line such as a header, or None.
+
+        It may be mistyped, and of no key.
+        """
         text = self.cleaned_data.get("search", "")
         words = re.findall(r"[\w-]+", text)
         own = next((word for word in words if secrets.find_format(word)), None)
         # Other systems' secrets look like other words.
-        return own or next((word for word in text.split() if snapshots.find_secret(word)), None)
+        found = own or next((word for word in text.split() if snapshots.find_secret(word)), None)
+        return found or next((word for word in words if secrets.is_whole(word)), None)
 
     @property
     def is_sensitive(self) -> bool:

@@ -155,7 +155,8 @@ def _explain_emptiness(request: OrganizationRequest, filters: KeyListFilter, pag
 
 def _among_revoked(request: HttpRequest) -> str:
     """Return the query string that looks for the same among revoked keys; empty: it does."""
-    if request.GET.get("status"):
+    # A secret is looked for among revoked keys, too.
+    if request.GET.get("status") or request.GET.get("secret"):
         return ""
     rest = query_without(request, without=("after", "before", "status"))
     return f"{rest}&status={Status.REVOKED}"
@@ -167,8 +168,13 @@ def _open_by_secret(request: OrganizationRequest, secret: str) -> HttpResponse:
     url = reverse("keys:list", args=[request.organization.slug])
     if key is None or row is None:
         messages.warning(
-            request, _("No key that you can see in this organization has that secret.")
+            request,
+            _(
+                "No key that you can see in this organization has that secret."
+                " Look for a typing error in it."
+            ),
         )
+        url = f"{url}?{urlencode({'secret': KeyListFilter.OF_NONE})}"
     else:
         messages.success(
             request,
