@@ -24,6 +24,7 @@ from django.urls import reverse
 
 from keys import policy, services
 from keys.models import AuditEvent, User
+from keys.templatetags.audit import plain_sentence
 from portal import account_trail, errors
 from tests.conftest import PASSWORD
 
@@ -416,6 +417,9 @@ class TestTrace:
         assert stays.get(reverse("mfa_index")).status_code == 200
         event = AuditEvent.objects.get(action="user.sessions_ended")
         assert (event.actor_user_id, event.changes) == (owner.pk, {"sessions": 1})
+        assert plain_sentence(event) == f"{owner.email} ended another session of theirs"
+        event.changes = {"sessions": 2}
+        assert plain_sentence(event) == f"{owner.email} ended their other sessions"
         assert "it may have ended already" in here.post(end, follow=True).text
         assert self.actions().count("user.sessions_ended") == 1
 

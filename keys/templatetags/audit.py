@@ -120,6 +120,7 @@ _SENTENCES_OF_ONESELF = {
     "membership.created": gettext_lazy("{actor} joined the organization"),
     "membership.deleted": gettext_lazy("{actor} left the organization"),
 }
+_OF_ONE_SESSION = gettext_lazy("{actor} ended another session of theirs")
 _OTHER = gettext_lazy("{actor}: {action} {object}")
 
 # On the page of the key itself, which need not be named again.
@@ -322,6 +323,8 @@ def _text_of(event: AuditEvent) -> str | Promise:
     # A key may be called like anybody.
     if of_oneself and event.actor_user_id and _object(event) == event.actor_label:
         return of_oneself
+    if event.action == "user.sessions_ended" and event.changes.get("sessions") == 1:
+        return _OF_ONE_SESSION
     return _SENTENCES.get(event.action) or _OTHER
 
 
