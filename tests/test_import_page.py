@@ -83,6 +83,13 @@ def test_which_line_is_meant_and_what_is_passed_over_is_said(as_admin, acme):
     assert "1 key was imported. 1 was here already." in response.content.decode()
 
 
+def test_a_file_that_came_in_meanwhile_brings_nothing(as_admin, acme):
+    sealed = sealed_in(upload(as_admin, f"name,secret\nA,{PLAIN.format(1)}\n"))
+    as_admin.post(PAGE, {"sealed": sealed})
+    page = as_admin.post(PAGE, {"sealed": sealed}, follow=True).content.decode()
+    assert "Nothing was imported. 1 was here already." in page
+
+
 def test_what_went_wrong_meanwhile_is_said_and_nothing_is_imported(as_admin, acme):
     text = f"name,secret,short_name\nA,{PLAIN.format(1)},till\nB,{PLAIN.format(2)},shop\n"
     first, second = upload(as_admin, text), upload(as_admin, text.replace("abcdef", "fedcba"))

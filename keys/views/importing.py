@@ -63,9 +63,11 @@ def _import(request: OrganizationRequest) -> HttpResponse:
 
 def _told(report: services.ImportReport) -> str:
     """Return what became of a file that was imported."""
-    imported = ngettext(
-        "%(count)d key was imported.", "%(count)d keys were imported.", report.imported
-    ) % {"count": report.imported}
+    imported = _("Nothing was imported.")
+    if report.imported:
+        imported = ngettext(
+            "%(count)d key was imported.", "%(count)d keys were imported.", report.imported
+        ) % {"count": report.imported}
     if not report.present:
         return imported
     present = ngettext(

@@ -249,9 +249,7 @@ class Checker:
                 for name in (plan.candidate.identifier, plan.candidate.hash)
                 if name in named
             }
-            if holders == {self._organization.pk}:
-                self._report.present += 1
-            elif holders:
+            if holders - {self._organization.pk}:
                 # Whose it is concerns nobody.
                 problem = _("This key cannot be imported.")
                 fix = _("Issue a new key instead.")
@@ -260,6 +258,8 @@ class Checker:
                 problem = _("Another row of this file has the same secret.")
                 fix = _("Leave one of them out.")
                 self._refuse(plan.candidate, TroubleError("secret", problem, fix))
+            elif holders:
+                self._report.present += 1
             elif self._settle_slug(plan, slugs):
                 self._settle_shapes(plan)
                 self._report.show(_sample(plan))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from keys.models import Role, User, Workspace
 from keys.moves.candidates import Problem
@@ -54,7 +55,7 @@ class ImportReport:
     refused: int = 0
     # Lines that hold nothing; they are no rows.
     empty: int = 0
-    # Of the rows that are refused, the first problems, and how many there are.
+    # Of the rows that are refused, the first problems, by line, and how many there are.
     found: int = 0
     problems: list[Problem] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
@@ -78,6 +79,9 @@ class ImportReport:
         self.found += len(problems)
         room = max(MOST_PROBLEMS - len(self.problems), 0)
         self.problems += problems[: min(MOST_OF_ROW, room)]
+        if room:
+            # Rows are read by the batch, and what all of a batch shares is looked at later.
+            self.problems.sort(key=attrgetter("row"))
 
     def pass_over(self) -> None:
         """Count a line that holds nothing."""
