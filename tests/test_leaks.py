@@ -200,6 +200,7 @@ class TestFinder:
         reply = client.post("/found/", {"secret": text})
         assert reply.status_code == 200
         assert "Thank you" not in reply.text
+        assert "Nothing was handed in yet." in reply.text
         assert text == "" or text not in reply.text
         reply = client.post("/v1/leaks", {"secret": text}, content_type="application/json")
         assert reply.status_code == 400
