@@ -8,14 +8,14 @@ from typing import Any
 
 import django_filters
 from django import forms
-from django.core.validators import MaxLengthValidator
+from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from keys import policy
 from keys.models import APIKey, AuditEvent
-from keys.search import people_named
+from keys.search import MAX_LENGTH, people_named, problem_of_length
 
 # What was done, by what it was done to.
 ACTIONS: list[tuple[str | Promise, list[tuple[str, str | Promise]]]] = [
@@ -175,18 +175,20 @@ class AddressFilter(django_filters.CharFilter):
 class TextFilter(django_filters.CharFilter):
     """Filters by a text. A longer one is refused in words, where a browser would cut it short."""
 
-    def __init__(self, *, most: int, **kwargs: Any) -> None:
-        super().__init__(validators=[MaxLengthValidator(most)], **kwargs)
+    def __init__(self, *, most: int = MAX_LENGTH, **kwargs: Any) -> None:
+        def refuse_longer(text: str) -> None:
+            if problem := problem_of_length(text, most=most):
+                raise ValidationError(problem)
+
+        super().__init__(validators=[refuse_longer], **kwargs)
 
 
 class AuditFilter(django_filters.FilterSet):
     """Narrows an audit trail for people. `request.user` says whose keys may be asked for."""
 
-    actor = TextFilter(method="filter_actor", most=200, label=_("Who"))
+    actor = TextFilter(method="filter_actor", label=_("Who"))
     action = django_filters.ChoiceFilter(choices=ACTIONS, empty_label=_("Anything"), label=_("Did"))
-    object = TextFilter(
-        field_name="object_label", lookup_expr="icontains", most=200, label=_("To what")
-    )
+    object = TextFilter(field_name="object_label", lookup_expr="icontains", label=_("To what"))
     door = django_filters.ChoiceFilter(
         choices=AuditEvent.Door.choices, empty_label=_("Any"), label=_("Through")
     )

@@ -38,12 +38,12 @@ def problem_of(text: str) -> str:
     return problem_of_length(text)
 
 
-def problem_of_length(text: str) -> str:
+def problem_of_length(text: str, *, most: int = MAX_LENGTH) -> str:
     """Say what is wrong with a longer text than lists are searched for; empty: nothing."""
-    if len(text) <= MAX_LENGTH:
+    if len(text) <= most:
         return ""
     return _("Search for at most %(most)d characters; this has %(count)d.") % {
-        "most": MAX_LENGTH,
+        "most": most,
         "count": len(text),
     }
 

@@ -360,7 +360,9 @@ def test_a_filter_that_is_too_long_is_refused_by_its_length(owner, acme):
     assert answer.url == trail(acme) + "?door=page"
     assert "at most 200 characters; this has 201." in text_of(client.get(answer.url))
     page = text_of(client.get(trail(acme), {"object": "b" * 201}))
-    assert "at most 200 characters (it has 201)" in page
+    assert "Search for at most 200 characters; this has 201." in page
+    page = text_of(client.get(trail(acme), {"request_id": "b" * 65}))
+    assert "Search for at most 64 characters; this has 65." in page
 
 
 def test_who_takes_the_trail_away_is_remembered_with_the_filter_but_no_secret(owner, acme, key):
