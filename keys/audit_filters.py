@@ -155,6 +155,19 @@ _OF_NOBODY: list[tuple[str | Promise, list[tuple[str, str | Promise]]]] = [
     ),
 ]
 STAFF_ACTIONS = [*ACTIONS, *_OF_NOBODY]
+# Which nothing changed by: somebody looked, or took a copy.
+LOOKS = (
+    "audit.read",
+    "audit.exported",
+    "apikey.read",
+    "apikey.exported",
+    "organization.read",
+    "user.read",
+    "installation.read",
+    "installation.searched",
+    "installation.audit_read",
+    "installation.exported",
+)
 
 
 def kind_of(action: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 
 from keys import services
+from keys.audit_filters import LOOKS
 from tests.staff_pages import page
 
 LISTS = ("organization", "apikey", "decision", "role", "scope", "auditevent")
@@ -29,6 +30,15 @@ class TestTheDoor:
         reply = client.get(path, follow=True)
         assert "owner@acme.example is not staff" in reply.text
         assert "admin of the organization" not in reply.text
+
+    def test_the_latest_changes_are_changes(self, as_staff, acme, owner):
+        key = services.issue_key(actor=owner, organization=acme, name="Backend")
+        as_staff.get(page("role_changelist"))
+        as_staff.get(page("apikey_change", key.pk))
+        events = as_staff.get("/admin/").context["events"]
+        assert "apikey.issued" in [event.action for event in events]
+        assert not [event for event in events if event.action in LOOKS]
+        assert "looked through lists" in as_staff.get(page("auditevent_changelist")).text
 
     def test_ones_own_password_is_changed_on_the_accounts_pages(self, as_staff):
         response = as_staff.get(reverse("admin:password_change"))

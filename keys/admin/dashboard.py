@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from keys import policy
 from keys.admin.counting import Count, count_up_to
 from keys.admin.rows import visible_people
+from keys.audit_filters import LOOKS
 from keys.hygiene import owner_is_gone
 from keys.models import (
     APIKey,
@@ -74,7 +75,7 @@ def context(actor: User) -> dict[str, Any]:
         "concerns": [each for each in _concerns(actor, keys, now) if each.count],
         "spikes": _spikes(actor, now),
         "numbers": [*_sizes(actor, keys, now), *_judgements(actor, now)],
-        "events": list(events[:EVENTS_SHOWN]),
+        "events": list(events.exclude(action__in=LOOKS)[:EVENTS_SHOWN]),
     }
 
 
