@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
-from keys.admin.site import StaffOnlyError
+from keys.admin.site import StaffOnlyError, staff
 from keys.api.errors import RETRY_AFTER_SECONDS, Failure, may_pass
 from keys.api.urls import answer_failure
 
@@ -32,7 +32,10 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 404: nothing here, or nothing that this person may see."""
     failure = Failure(404, "not_found", "Not found.")
-    return answer_failure(request, failure) or _page(request, 404)
+    found = request.resolver_match
+    return answer_failure(request, failure) or _page(
+        request, 404, is_of_staff=found is not None and staff.name in found.namespaces
+    )
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -31,6 +31,13 @@ class TestTheDoor:
         assert "owner@acme.example is not staff" in reply.text
         assert "admin of the organization" not in reply.text
 
+    def test_staff_who_find_nothing_are_led_back_to_their_own_pages(self, as_staff):
+        missed = as_staff.get("/admin/nothing/")
+        assert missed.status_code == 404
+        assert "not a member of" not in missed.text
+        assert f'href="{reverse("admin:index")}"' in missed.text
+        assert "Back to your keys" in as_staff.get("/nothing/").text
+
     def test_the_latest_changes_are_changes(self, as_staff, acme, owner):
         key = services.issue_key(actor=owner, organization=acme, name="Backend")
         as_staff.get(page("role_changelist"))

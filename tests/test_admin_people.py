@@ -22,6 +22,12 @@ class TestAuditEvents:
         assert "developer@acme.example" in text
         assert "CREATE, DELETE, READ, UPDATE" in text
 
+    def test_the_page_of_one_is_headed_by_its_sentence(self, as_staff, key):
+        event = AuditEvent.objects.get(action="apikey.issued")
+        text = as_staff.get(page("auditevent_change", event.pk)).text
+        assert "<h1>developer@acme.example issued the key Backend</h1>" in text
+        assert "apikey.issued Backend" not in text
+
     def test_nobody_alters_them(self, as_superuser, key):
         event = AuditEvent.objects.first()
 

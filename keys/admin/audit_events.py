@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
@@ -45,6 +46,12 @@ class AuditEventAdmin(ReadOnlyAdmin):
         "request_id",
     )
     readonly_fields = fields
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context["sentence"] = plain_sentence(context["original"])
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def place_of(self, row: Any) -> dict[str, str]:
         """Return nothing: what is recorded of a look at the trail says that it was one."""
