@@ -1,12 +1,17 @@
 """Before what does most harm, who signed in a while ago says once more who they are."""
 
+import re
+from pathlib import Path
+from urllib.parse import urljoin
+
 import pytest
 from allauth.account.internal.flows.login import AUTHENTICATION_METHODS_SESSION_KEY
 from allauth.mfa.totp.internal import auth as totp
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import get_resolver, reverse
 
-from keys import services
+from keys import rules, services
 from keys.models import APIKey
 from keys.views.step_up import BEFORE_SHOWN, PREVIEWED, WHEN_SENT
 from tests.conftest import PASSWORD
@@ -125,6 +130,48 @@ def test_what_was_typed_is_carried_out_after_the_password(client, owner, acme):
     assert secret_on(answer)
     assert APIKey.objects.get().name == "Typed before"
     assert "Typed" not in str(dict(client.session))
+
+
+def send_again(client, page, typed):
+    """Send the form of a page to where a browser would, by the page's address and its action."""
+    form = re.search(r'<form class="(?:card sections|key-form)"[^>]*>', page.text)[0]
+    action = re.search(r' action="([^"]*)"', form)
+    return client.post(urljoin(page.request["PATH_INFO"], action[1] if action else ""), typed)
+
+
+def test_a_form_with_a_mistake_can_be_sent_again_after_the_password(client, owner, acme):
+    client.force_login(owner)
+    typed = fill(client, acme, name="", description="Typed at length")
+    grow_old(client)
+    page = confirm(client, client.post(reverse("keys:create", args=["acme"]), typed))
+    assert page.status_code == 200
+    assert "Typed at length" in page.text
+    assert secret_on(send_again(client, page, {**typed, "name": "Named after all"}))
+    assert APIKey.objects.get().description == "Typed at length"
+
+
+def test_a_policy_that_has_to_be_agreed_to_is_saved_after_the_password(late, acme, key):
+    typed = {"leak_action": "notify", "person_key_days": "90"}
+    page = confirm(late, late.post(reverse("keys:policy", args=["acme"]), typed))
+    assert rules.rules_of(acme).person_key_days is None
+    plan = re.search(r'name="agreed" id="id_agreed" value="([^"]+)"', page.text)
+    assert send_again(late, page, {**typed, "agreed": plan[1]}).status_code == 302
+    assert rules.rules_of(acme).person_key_days == 90
+
+
+def test_a_form_of_a_template_is_carried_out_after_the_password(client, owner, acme):
+    client.force_login(owner)
+    typed = fill(client, acme, name="From a template")
+    grow_old(client)
+    asked = client.post(f"{reverse('keys:create', args=['acme'])}?template=read-only-script", typed)
+    assert secret_on(confirm(client, asked))
+
+
+def test_every_form_names_where_it_goes():
+    """Where it was shown need not be its page: what waited is answered where one confirmed."""
+    for file in Path(settings.BASE_DIR, "templates", "keys").glob("*.html"):
+        for form in re.findall(r"<form\b[^>]*>", file.read_text()):
+            assert " action=" in form, (file.name, form)
 
 
 def test_a_code_of_the_app_does_as_well(late, owner, monkeypatch):

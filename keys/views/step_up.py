@@ -177,6 +177,9 @@ def _ask(request: HttpRequest, *, waits: bool) -> HttpResponse:
     if waits:
         request.META = {name: text for name, text in request.META.items() if name not in _PRIVATE}
         answer = suspend_request(request, page)
+        if request.method == "POST":
+            # What waits is found again by its path alone, and keeps its query itself.
+            answer = redirect_to_login(request.path, page)
     else:
         if request.method == "POST":
             messages.info(request, _("Confirm that it is you, then send the form again."))

@@ -3,8 +3,10 @@
 import re
 
 import pytest
+from allauth.account.internal.flows.login import AUTHENTICATION_METHODS_SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
 
-from keys import services
+from keys import rules, services
 from keys.models import Role
 from keys.verification import Code
 from tests.conftest import PASSWORD
@@ -25,6 +27,14 @@ def say_yes(page, has_scripts, question, button):
     place = page.get_by_role("dialog") if has_scripts else page.locator("main")
     expect(place.get_by_role("heading", name=question)).to_be_visible()
     place.get_by_role("button", name=button, exact=True).click()
+
+
+def forget_the_sign_in(page):
+    """Let it be so long ago that one is asked again who one is."""
+    [cookie] = [each for each in page.context.cookies() if each["name"] == "sessionid"]
+    session = SessionStore(cookie["value"])
+    session[AUTHENTICATION_METHODS_SESSION_KEY] = []
+    session.save()
 
 
 @pytest.mark.parametrize(
@@ -165,3 +175,17 @@ def test_keys_of_who_leaves_are_handed_over_and_their_secrets_kept_together(
     page.get_by_role("button", name="Remove", exact=True).click()
     expect(page.get_by_role("heading", name="Members")).to_be_visible()
     assert not acme.memberships.filter(pk=member.pk).exists()
+
+
+@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no-scripts"])
+def test_a_policy_is_agreed_to_where_one_confirmed_who_one_is(visit, owner, acme, key, has_scripts):
+    page = visit("/organizations/acme/settings/policies/", person=owner, java_script_enabled=has_scripts)
+    forget_the_sign_in(page)
+    page.get_by_label("Keys of people, days").fill("90")
+    page.get_by_role("button", name="Save policy").click()
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Confirm").click()
+    page.get_by_label("Yes, let these rules hold").check()
+    page.get_by_role("button", name="Save policy").click()
+    expect(page.get_by_text(f"The policy of {acme.name} is saved.")).to_be_visible()
+    assert rules.rules_of(acme).person_key_days == 90
