@@ -57,6 +57,13 @@ class TestPages:
         again = asking.post(url("approval-issue", request.pk), {"token": token})
         assert shown.context["key"].secret not in text_of(again)
 
+    def test_who_denies_what_somebody_approved_meanwhile_is_told_that(self, asked, owner):
+        client = sign_in(owner)
+        services.approve_request(actor=owner, request=asked)
+        page = words_of(client.post(url("approval", asked.pk), {"action": "deny", "note": ""}))
+        assert "This request is over" in page
+        assert "Say why" not in page
+
     def test_what_is_asked_for_stands_in_the_order_of_the_form(self, strict, acme, developer):
         terms = {"dialect": "native", "expires_at": None, "owner": developer}
         request = ask(developer, acme, **terms)

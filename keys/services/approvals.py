@@ -144,9 +144,9 @@ def approve_request(
 
 def deny_request(*, actor: Actor, request: ApprovalRequest, note: str) -> ApprovalRequest:
     """Refuse a request, with a note to whoever asked. Raises as approve_request does."""
-    if not note.strip():
-        raise ValidationError({"note": _("Say why, for whoever asked.")})
     with _deciding(actor, request, note) as request:
+        if not request.note:
+            raise ValidationError({"note": _("Say why, for whoever asked.")})
         request.status = ApprovalStatus.DENIED
         _record(actor, "approval.denied", request, {"note": note})
     return request
