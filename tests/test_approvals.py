@@ -303,6 +303,15 @@ class TestDeciding:
         key = services.issue_approved_key(actor=developer, request=approved)
         assert [row.network for row in key.allowed_ips.all()] == ["192.0.2.0/29"]
 
+    def test_who_approves_too_many_addresses_is_told_which(self, strict, acme, owner, developer):
+        request = ask(developer, acme, allowed_ips=["192.0.2.0/24"])
+        for typed, said in (
+            (["192.0.2.7", "198.51.100.7", "203.0.113.0/24"], ": 198.51.100.7, 203.0.113.0/24."),
+            ([], "from everywhere"),
+        ):
+            with pytest.raises(ValidationError, match=said):
+                services.approve_request(actor=owner, request=request, allowed_ips=typed)
+
     def test_the_same_addresses_are_no_less(self, strict, acme, owner, developer):
         request = ask(developer, acme, allowed_ips=["192.0.2.7/32"])
         same = [{"network": "192.0.2.7", "deny": False, "comment": ""}]

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from keys.models import APIKey, ApprovalRequest
 from keys.models.approvals import ApprovalKind
+from keys.networks import Confinement
 from keys.services import approval_terms
 from keys.services.allowed_ips import Entry, build_allowed_ips
 from keys.services.keys import UNSAID
@@ -66,9 +67,21 @@ def _fewer_addresses(request: ApprovalRequest, entries: Iterable[Entry]) -> dict
         return {}
     asked_from = approval_terms.confinement_of(approval_terms.facts_of(request))
     less = approval_terms.facts_of(request, {**request.terms, "allowed_ips": wanted})
-    if not approval_terms.confinement_of(less).is_within(asked_from):
-        raise ValidationError({"allowed_ips": _("Approve what was asked for, or less.")})
+    confined = approval_terms.confinement_of(less)
+    if not confined.is_within(asked_from):
+        raise ValidationError({"allowed_ips": _too_much(confined, asked_from)})
     return {"allowed_ips": wanted}
+
+
+def _too_much(wanted: Confinement, asked: Confinement) -> str:
+    """Say which addresses go beyond what was asked for."""
+    if wanted.allowed is None:
+        return _("It would work from everywhere. Approve what was asked for, or less.")
+    each_alone = {one: Confinement((one,), wanted.denied) for one in wanted.allowed}
+    beyond = [one for one, alone in each_alone.items() if not alone.is_within(asked)]
+    return _("More than was asked for: %(networks)s. Approve what was asked for, or less.") % {
+        "networks": ", ".join(beyond)
+    }
 
 
 def _spelled(key: APIKey, entries: Iterable[Entry]) -> list[dict[str, Any]]:
