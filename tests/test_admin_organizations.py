@@ -1,9 +1,10 @@
 """Organizations, their members, roles and scopes at the staff door."""
 
 import pytest
+from django.utils import timezone
 
 from keys import policy, services
-from keys.models import AuditEvent, Membership, Organization, Role, Scope
+from keys.models import AuditEvent, Invitation, Membership, Organization, Role, Scope
 from tests.conftest import join, make_person
 from tests.staff_pages import act, errors, page, press
 
@@ -296,3 +297,42 @@ class TestRolesAndScopes:
 
         assert "Keys or roles hold this scope" in response.text
         assert Scope.objects.filter(pk=scope.pk).exists()
+
+
+@pytest.fixture
+def invited(acme, owner):
+    """Call with the name of an address to have it invited."""
+
+    def invite(name):
+        [sent] = services.invite(
+            actor=owner,
+            organization=acme,
+            emails=[f"{name}@new.example"],
+            role=Role.objects.get(organization=None, name="developer"),
+        )
+        return sent
+
+    return invite
+
+
+def test_staff_see_what_became_of_an_invitation(as_staff, owner, invited):
+    person = make_person("declined@new.example")
+    services.decline_invitation(actor=person, invitation=invited("declined"))
+    services.revoke_invitation(actor=owner, invitation=invited("back"))
+    late, joined, waiting = invited("late"), invited("joined"), invited("waiting")
+    services.accept_invitation(actor=make_person("joined@new.example"), invitation=joined)
+    Invitation.objects.filter(pk=late.pk).update(expires_at=timezone.now())
+    wanted = {
+        "declined": "Declined",
+        "back": "Taken back",
+        "late": "Expired",
+        "joined": "Accepted",
+        "waiting": "Open",
+    }
+    text = as_staff.get(page("invitation_changelist")).text
+    for name, state in wanted.items():
+        row = text.split(f"{name}@new.example")[1].split("</tr>")[0]
+        assert f'<td class="field-state">{state}</td>' in row
+    shown = as_staff.get(page("invitation_change", waiting.pk)).text
+    assert "Open" in shown
+    assert "Revoked" not in shown
