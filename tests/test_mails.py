@@ -169,7 +169,7 @@ class TestIdleness:
         Message.objects.all().delete()
         services.disable_key(actor=owner, key=key)
         services.remove_member(actor=owner, membership=acme.memberships.get(user=developer))
-        assert kinds(developer) == []
+        assert kinds(developer) == [Kind.REMOVED]
 
 
 class TestApproval:
@@ -218,6 +218,34 @@ class TestApproval:
             f"Issue the key yourself by {date_format(agreed.ends_at, 'DATETIME_FORMAT')}" in answer
         )
 
+    @pytest.mark.parametrize(
+        ("steps", "subject", "begins"),
+        [
+            (["requested"], "Asked for: “Mop”", "Somebody asks for approval:"),
+            (["approved"], "Approved: “Mop”", "A request was approved:"),
+            (["denied"], "Denied: “Mop”", "A request was denied:"),
+            (["denied"] * 2, "2 requests were denied", "2 requests were denied:"),
+            (["denied", "approved"], "2 requests for approval", "2 requests for approval:"),
+        ],
+    )
+    def test_their_subject_and_first_line_say_what_became_of_it(
+        self, quiet, acme, developer, steps, subject, begins
+    ):
+        data = {
+            "organization": "Acme", "slug": "acme", "name": "Mop", "request": 7,
+            "actor": "owner@acme.example", "text": "",
+        }  # fmt: skip
+        told = [Message(kind=Kind.APPROVAL, data={**data, "step": each}) for each in steps]
+        written = mails.compose(told)
+        assert written.subject == subject
+        assert written.text.startswith(begins)
+
+    def test_the_operator_has_an_article(self, quiet, acme, developer):
+        services.issue_key(
+            actor=policy.OPERATOR, organization=acme, name="Backend", owner=developer
+        )
+        assert "issued by the operator." in send_all()[0].body
+
     def test_who_asked_hears_what_of_it_was_not_approved(self, quiet, acme, owner, developer):
         role = acme.memberships.get(user=developer).role
         terms = RoleTerms(role, approval_scopes=frozenset({"DELETE"}))
@@ -262,9 +290,31 @@ class TestMembers:
         assert kinds(person) == [Kind.MEMBER]
         assert Message.objects.get(person=person).data == {
             "organization": "Acme", "slug": "acme", "name": "Acme", "role": "readonly",
-            "actor": "operator",
+            "actor": "",
         }  # fmt: skip
-        assert "readonly" in send_all()[0].body
+        assert "The operator made you a member, in the role readonly." in send_all()[0].body
+
+    def test_who_was_removed_is_told_of_it_and_of_their_keys(self, quiet, acme, owner, developer):
+        services.issue_key(actor=developer, organization=acme, name="Backend")
+        Message.objects.all().delete()
+        services.remove_member(actor=owner, membership=acme.memberships.get(user=developer))
+        (letter,) = send_all()
+        assert letter.to == [developer.email]
+        assert letter.subject.endswith("You are no longer a member of Acme")
+        assert (
+            "You were removed from Acme. The keys that you own there no longer work." in letter.body
+        )
+        assert owner.email not in letter.body
+        assert "/organizations/acme/" not in letter.body
+
+    def test_who_had_no_keys_reads_of_none_and_who_left_of_nothing(
+        self, quiet, acme, owner, developer, viewer
+    ):
+        services.remove_member(actor=owner, membership=acme.memberships.get(user=viewer))
+        services.leave_organization(actor=developer, organization=acme)
+        (letter,) = send_all()
+        assert letter.to == [viewer.email]
+        assert "no longer work" not in letter.body
 
 
 class TestSending:
@@ -342,6 +392,7 @@ def test_every_kind_has_words_for_one_and_for_many(quiet, acme, developer, key, 
         "outcome": "notify", "source": "https://example.com/x", "webhook": 1, "step": "denied",
         "text": "No.", "used_at": NOW.isoformat(), "ends_at": NOW.isoformat(),
         "expires_at": NOW.isoformat(), "request": 1, "kind": "issue",
+        "had_keys": True,
     }  # fmt: skip
     one = mails.compose([Message(kind=kind, data=data, person=developer)])
     many = mails.compose([Message(kind=kind, data=data, person=developer)] * 3)

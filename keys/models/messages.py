@@ -22,6 +22,7 @@ class Kind(models.TextChoices):
     POLICY = "policy", _("The rules for keys changed")
     WEBHOOK = "webhook", _("A webhook was switched off")
     MEMBER = "member", _("You became a member")
+    REMOVED = "removed", _("You were removed from an organization")
     LEAK = "leak", _("Somebody found a key")
 
 

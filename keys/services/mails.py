@@ -75,7 +75,7 @@ def connect() -> BaseEmailBackend | None:
 
 def compose(messages: Sequence[Message], language: str = "") -> Mail:
     """Return one mail that says all of these, which are of one kind, in this language."""
-    wording = WORDING[messages[0].kind]
+    wording = WORDING[messages[0].kind].of([each.data for each in messages])
     with translation.override(language or settings.LANGUAGE_CODE):
         items = [wording.item(each.data) for each in messages[:MOST_LISTED]]
         context = {

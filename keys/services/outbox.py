@@ -228,6 +228,18 @@ def _tell_of_membership(event: AuditEvent, organization: Organization, membershi
     write(kind=Kind.MEMBER, people=[membership.user], organization=organization, data=data)
 
 
+def _tell_of_removal(event: AuditEvent, organization: Organization, membership: Any) -> None:
+    # Who left by themselves knows.
+    if event.actor_user_id == membership.user_id:
+        return
+    data = {
+        **_names_of(organization),
+        "name": organization.name,
+        "had_keys": organization.api_keys.live().filter(owner=membership.user).exists(),
+    }
+    write(kind=Kind.REMOVED, people=[membership.user], organization=organization, data=data)
+
+
 def _tell_of_policy(event: AuditEvent, organization: Organization, obj: Model) -> None:
     # Whose keys it may stop, and who answers for the organization's own.
     owning = organization.memberships.filter(
@@ -272,8 +284,10 @@ def _write_of_approval(
 
 
 def _actor_of(event: AuditEvent) -> str:
-    """Return how mails call who did it."""
-    return event.actor_user.name_and_address if event.actor_user else event.actor_label
+    """Return how mails call who did it; "": the operator, in the reader's words."""
+    if event.actor_user:
+        return event.actor_user.name_and_address
+    return event.actor_label if event.actor_key_id else ""
 
 
 def _names_of(organization: Organization) -> dict[str, Any]:
@@ -288,6 +302,7 @@ _TOLD: dict[str, Callable[[AuditEvent, Organization, Any], None]] = {
     "approval.denied": _tell_of_decision,
     "leak.reported": _tell_of_leak,
     "membership.created": _tell_of_membership,
+    "membership.deleted": _tell_of_removal,
     "policy.updated": _tell_of_policy,
     "webhook.stopped": _tell_of_webhook,
 }

@@ -1,7 +1,7 @@
 """What mails say, by what they are about."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -40,11 +40,21 @@ class Wording:
     # The page that its things link to, and what of the message says which.
     page: str = "keys:detail"
     place: tuple[str, ...] = ("slug", "identifier")
+    # `one` and `many` of what went as far as a step, by that.
+    steps: Mapping[str, tuple[str | Promise, Callable[[int], str]]] = field(default_factory=dict)
 
     @property
     def is_security(self) -> bool:
         """Whether nobody can be spared such mails."""
         return self.kind in ALWAYS_SENT
+
+    def of(self, things: Sequence[dict[str, Any]]) -> "Wording":
+        """Return how these are worded: by their step, where that is the same."""
+        step, *others = {each.get("step", "") for each in things}
+        if others or step not in self.steps:
+            return self
+        one, many = self.steps[step]
+        return replace(self, one=one, many=many)
 
     def subject(self, first: Item, count: int) -> str:
         """Return what the mail is about, in a line."""
@@ -61,7 +71,8 @@ class Wording:
 
 
 def _issued(data: dict[str, Any]) -> str:
-    values = {"label": data["label"], "organization": data["organization"], "who": data["actor"]}
+    who = data["actor"] or _("the operator")
+    values = {"label": data["label"], "organization": data["organization"], "who": who}
     if not data.get("address"):
         return _("%(label)s in %(organization)s, issued by %(who)s.") % values
     return _("%(label)s in %(organization)s, issued by %(who)s from %(address)s.") % {
@@ -119,7 +130,7 @@ def _approval(data: dict[str, Any]) -> str:
         "requested": _("%(actor)s asks for it in %(organization)s."),
         "approved": _("%(actor)s approved it in %(organization)s."),
         "denied": _("%(actor)s denied it in %(organization)s."),
-    }[data["step"]] % data
+    }[data["step"]] % _with_actor(data)
     quoted = f"“{data['text']}”" if data["text"] else ""
     return " ".join(filter(None, (sentence, quoted, _narrowed(data), _next_step(data))))
 
@@ -147,7 +158,8 @@ def _next_step(data: dict[str, Any]) -> str:
 
 
 def _policy(data: dict[str, Any]) -> str:
-    return _("%(actor)s changed the rules for keys. Keys that break them are listed there.") % data
+    sentence = _("%(actor)s changed the rules for keys. Keys that break them are listed there.")
+    return sentence % _with_actor(data)
 
 
 def _webhook(data: dict[str, Any]) -> str:
@@ -155,7 +167,18 @@ def _webhook(data: dict[str, Any]) -> str:
 
 
 def _member(data: dict[str, Any]) -> str:
-    return _("%(actor)s made you a member, in the role %(role)s.") % data
+    return _("%(actor)s made you a member, in the role %(role)s.") % _with_actor(data)
+
+
+def _removed(data: dict[str, Any]) -> str:
+    sentence = _("You were removed from %(organization)s.") % data
+    stopped = _("The keys that you own there no longer work.") if data["had_keys"] else ""
+    return " ".join(filter(None, (sentence, stopped)))
+
+
+def _with_actor(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the data for a sentence that begins with whoever did it."""
+    return {**data, "actor": data["actor"] or _("The operator")}
 
 
 def _moment(text: str) -> str:
@@ -228,6 +251,31 @@ WORDING: dict[str, Wording] = {
             "",
             "keys:approval",
             ("slug", "request"),
+            {
+                "requested": (
+                    gettext_lazy("Asked for: “%(name)s”"),
+                    lambda n: (
+                        ngettext(
+                            "Somebody asks for approval", "%(count)d requests wait for approval", n
+                        )
+                        % {"count": n}
+                    ),
+                ),
+                "approved": (
+                    gettext_lazy("Approved: “%(name)s”"),
+                    lambda n: (
+                        ngettext("A request was approved", "%(count)d requests were approved", n)
+                        % {"count": n}
+                    ),
+                ),
+                "denied": (
+                    gettext_lazy("Denied: “%(name)s”"),
+                    lambda n: (
+                        ngettext("A request was denied", "%(count)d requests were denied", n)
+                        % {"count": n}
+                    ),
+                ),
+            },
         ),
         Wording(
             Kind.POLICY,
@@ -266,6 +314,22 @@ WORDING: dict[str, Wording] = {
             "",
             "keys:overview",
             ("slug",),
+        ),
+        Wording(
+            Kind.REMOVED,
+            gettext_lazy("You are no longer a member of %(name)s"),
+            lambda n: (
+                ngettext(
+                    "You are no longer a member",
+                    "You are no longer a member of %(count)d organizations",
+                    n,
+                )
+                % {"count": n}
+            ),
+            _removed,
+            "",
+            "keys:home",
+            (),
         ),
         Wording(
             Kind.LEAK,
