@@ -16,7 +16,7 @@ from keys.networks import parse_address
 from keys.roles import Permission
 from keys.templatetags.explaining import steps
 from keys.verification import Code
-from tests.key_pages import sign_in
+from tests.key_pages import page_of, sign_in
 
 pytestmark = pytest.mark.django_db
 
@@ -209,6 +209,19 @@ def test_explanation_is_what_then_happens(code, owner, acme, key):
     assert all(step.advice for step in deciding)
     if code is not Code.VALID:
         assert "Refuses: this decides" in text_of(response)
+
+
+def test_of_a_key_whose_owner_left_it_leads_to_the_hand_over(owner, acme, key):
+    _lose_owner(key)
+    response = ask(owner, acme, key.secret, scopes="READ")
+    assert page_of(key, "hand-over") in response.content.decode()
+    assert page_of(key, "enable") not in response.content.decode()
+    words = text_of(response)
+    assert "Hand the key over to the organization" in words
+    assert (
+        "It holds nothing while its owner is gone; listed: CREATE, DELETE, READ, UPDATE." in words
+    )
+    assert "it holds: none" not in words
 
 
 def test_every_outcome_has_a_trouble_here():

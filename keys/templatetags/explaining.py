@@ -57,6 +57,7 @@ _TITLES: dict[Code, str | Promise] = {
 
 # Where a refusal is put right: the page of the key, what leads there, and who may.
 _FIXES: dict[Code, tuple[str, str | Promise, str]] = {
+    Code.OWNER_GONE: ("hand-over", gettext_lazy("Hand over…"), "keys.assign_apikey"),
     Code.LOCKED: ("unlock", gettext_lazy("Unlock…"), "keys.lock_apikey"),
     Code.DISABLED: ("enable", gettext_lazy("Enable…"), "keys.change_apikey"),
     Code.NOT_YET_VALID: ("edit", gettext_lazy("Edit the key"), "keys.change_apikey"),
@@ -88,7 +89,9 @@ def _step(explanation: Explanation, code: Code, passes: bool, words: str) -> Ste
     title = str(_TITLES[code])
     if passes:
         return Step(code, title, words, passes=True, decides=False)
-    fix, label, permission = _FIXES.get(code, ("", "", ""))
+    is_settled_elsewhere = code in _UP_TO_THE_OWNER and _is_owner_gone(explanation)
+    fixes = {} if is_settled_elsewhere else _FIXES
+    fix, label, permission = fixes.get(code, ("", "", ""))
     return Step(
         code,
         title,
@@ -106,7 +109,8 @@ _ADVICE: dict[Code, str | Promise] = {
     Code.REVOKED: gettext_lazy("Nothing brings it back: issue a new key."),
     Code.ORGANIZATION_SUSPENDED: gettext_lazy("Only staff can resume the organization."),
     Code.OWNER_GONE: gettext_lazy(
-        "Make its owner a member again, or issue a key that is the organization's."
+        "Hand the key over to the organization or to whoever sees to it: it gets a new secret. Or "
+        "make its owner a member again."
     ),
     Code.LOCKED: gettext_lazy("Only staff can unlock it: ask them."),
     Code.DISABLED: gettext_lazy("Enable the key, if whoever disabled it agrees."),
@@ -124,7 +128,13 @@ _ADVICE: dict[Code, str | Promise] = {
 }
 
 
+# What nobody can put right on the key while its owner is gone.
+_UP_TO_THE_OWNER = frozenset({Code.DISABLED, Code.INSUFFICIENT_SCOPES})
+
+
 def _advice(explanation: Explanation, code: Code) -> str:
+    if code in _UP_TO_THE_OWNER and _is_owner_gone(explanation):
+        return _("See to its owner first.")
     if code is Code.LIMIT_EXCEEDED and explanation.limit.resets_at is not None:
         return _("Raise the limit, or wait until it is full again.")
     if code is Code.INSUFFICIENT_SCOPES:
@@ -137,6 +147,10 @@ def _advice(explanation: Explanation, code: Code) -> str:
     if code is Code.FORBIDDEN_ADDRESS and _is_denied(explanation):
         return _("If requests shall come from there, remove what denies it.")
     return str(_ADVICE[code])
+
+
+def _is_owner_gone(explanation: Explanation) -> bool:
+    return any(not each.passes for each in explanation.checks if each.code is Code.OWNER_GONE)
 
 
 def _is_denied(explanation: Explanation) -> bool:
@@ -261,6 +275,11 @@ def _scopes_input(explanation: Explanation, check: Check) -> str:
     held = sorted(check.of_key["scopes"])
     asked = check.of_question["scopes"]
     names = ", ".join(held) or _("none")
+    if _is_owner_gone(explanation):
+        listed = ", ".join(sorted(explanation.secret.key.scope_codes)) or _("none")
+        return _("It holds nothing while its owner is gone; listed: %(listed)s.") % {
+            "listed": listed
+        }
     if not asked:
         return _("No scope is asked for; it holds: %(held)s.") % {"held": names}
     if check.passes:
