@@ -1,6 +1,7 @@
 """Which keys want attention, why, and what to do about it.
 
-Only keys that could be used are asked about: not revoked, not stopped, not expired. Each
+Only keys that could be used are asked about: not revoked, not stopped, not expired. Those of
+who left are stopped by that, and asked about nevertheless: somebody has to see to them. Each
 check is one condition, from which the counts, the list and the advice on a key all come.
 """
 
@@ -52,7 +53,8 @@ class Check:
 
     `label` completes "keys that …", `advice` says to people what to do. `condition` holds
     for the keys of an organization that fail the check at a moment. `is_looked_for`: no index
-    tells these, keys are looked at one by one.
+    tells these, keys are looked at one by one. `is_of_stopped`: also keys are asked about which
+    somebody disabled or locked.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Check:
     advice: str | Promise
     condition: Callable[[datetime, Organization], Q]
     is_looked_for: bool = False
+    is_of_stopped: bool = False
 
 
 def is_confined() -> Q:
@@ -158,6 +161,7 @@ CHECKS: dict[str, Check] = {
                 "over: it gets a new secret and another owner. Revoke what nobody needs."
             ),
             _has_lost_its_owner,
+            is_of_stopped=True,
         ),
         Check(
             "expiring",
@@ -274,9 +278,10 @@ def count_some(keys: QuerySet[APIKey]) -> int:
 
 def findings(key: APIKey, *, now: datetime) -> list[Check]:
     """Return the checks that one key fails, the most urgent first. One query."""
-    alone = in_use(APIKey.objects.filter(pk=key.pk), now)
-    found = _count_together(CHECKS, alone, key.organization, now)
-    return [check for name, check in CHECKS.items() if found[name]]
+    checks = [name for name, check in CHECKS.items() if key.is_enabled or check.is_of_stopped]
+    alone = APIKey.objects.filter(pk=key.pk).live().unexpired(now)
+    found = _count_together(checks, alone, key.organization, now)
+    return [CHECKS[name] for name in checks if found[name]]
 
 
 def unused_scopes(keys: Iterable[APIKey], *, now: datetime) -> dict[int, list[str]]:
@@ -339,9 +344,16 @@ def _newest(keys: APIKeyQuerySet) -> APIKeyQuerySet:
 def _failing(
     check: str, keys: APIKeyQuerySet, organization: Organization, now: datetime
 ) -> APIKeyQuerySet:
-    return in_use(keys, now).filter(CHECKS[check].condition(now, organization))
+    return asked_about(check, keys, now).filter(CHECKS[check].condition(now, organization))
+
+
+def asked_about(check: str, keys: APIKeyQuerySet, now: datetime) -> APIKeyQuerySet:
+    """Return the keys that one check is about."""
+    if CHECKS[check].is_of_stopped:
+        return keys.live().unexpired(now)
+    return in_use(keys, now)
 
 
 def in_use(keys: APIKeyQuerySet, now: datetime) -> APIKeyQuerySet:
-    """Return the keys that checks are about: those which could be used."""
+    """Return the keys that most checks are about: those which could be used."""
     return keys.live().enabled().unexpired(now)

@@ -95,6 +95,15 @@ def test_its_page_says_so_and_leads_to_the_hand_over(client, admin, left):
         assert enable not in page
 
 
+def test_its_page_offers_to_hand_it_over_or_to_revoke_it(client, admin, left):
+    client.force_login(admin)
+    page = client.get(reverse("keys:detail", args=["acme", left.identifier])).text
+    found = page.partition('id="findings"')[2].partition("</ul>")[0]
+    assert "Owner left" in found
+    for name in ("hand-over", "revoke"):
+        assert reverse(f"keys:{name}", args=["acme", left.identifier]) in found
+
+
 def test_among_many_keys_it_is_left_alone_as_foreseen(acme, admin, left, manage_key):
     services.disable_key(actor=admin, key=manage_key)
     chosen = {"organization": acme, "actor": admin, "change": bulk.Enable()}

@@ -92,6 +92,22 @@ class TestOwners:
         Membership.objects.filter(user=developer).delete()
         assert failed(tidy) == {"owner_gone"}
 
+    @pytest.mark.parametrize("fields", [{"disabled": True}, {"locked_at": NOW}])
+    def test_nor_for_a_key_that_stopped_with_them(self, acme, tidy, key, developer, fields):
+        change(key, **fields)
+        Membership.objects.filter(user=developer).delete()
+        assert failed(key) == {"owner_gone"}
+        keys = acme.api_keys.all()
+        found = hygiene.keys_failing("owner_gone", keys, organization=acme, now=NOW)
+        assert set(found) == {tidy, key}
+        assert hygiene.counts(keys, organization=acme, now=NOW)["owner_gone"] == 2
+
+    @pytest.mark.parametrize("fields", [{"revoked_at": NOW}, {"expires_at": NOW}])
+    def test_nobody_answers_for_one_that_is_over(self, tidy, developer, fields):
+        Membership.objects.filter(user=developer).delete()
+        change(tidy, **fields)
+        assert failed(tidy) == set()
+
     def test_who_may_not_sign_in_does_not(self, tidy, developer):
         developer.is_active = False
         developer.save()

@@ -262,6 +262,9 @@ class TestRemoving:
         reply = client.post(remove, follow=True)
         assert "developer@acme.example is no longer a member." in reply.text
         assert "Stopped: Backend." in reply.text
+        orphaned = reverse("keys:hygiene-check", args=["acme", "owner_gone"])
+        assert f'<a href="{orphaned}">' in reply.text
+        assert key.name in client.get(orphaned).text
         verdict = services.verify_key(secret=key.secret, address=parse_address("192.0.2.7"))
         assert verdict.code is Code.OWNER_GONE
 

@@ -65,16 +65,16 @@ _FIX_OF_STATUS = {
     Status.PENDING: _BEGIN,
 }
 
-_FIX_OF_CHECK = {
-    "found": _ROTATE,
-    "owner_gone": _REVOKE,
-    "expiring": _EXTEND,
-    "breaks_policy": _FIT,
-    "older_than_policy": _ROTATE,
-    "over_scoped": _NARROW,
-    "idle": _DISABLE,
-    "no_ip_list": _CONFINE,
-    "never_expires": _EXTEND,
+_FIXES_OF_CHECK = {
+    "found": [_ROTATE],
+    "owner_gone": [_HAND_OVER, _REVOKE],
+    "expiring": [_EXTEND],
+    "breaks_policy": [_FIT],
+    "older_than_policy": [_ROTATE],
+    "over_scoped": [_NARROW],
+    "idle": [_DISABLE],
+    "no_ip_list": [_CONFINE],
+    "never_expires": [_EXTEND],
 }
 
 
@@ -143,9 +143,9 @@ def stays_disabled(key: APIKey) -> str:
 
 
 @register.simple_tag
-def fix_of(check: Check) -> Fix | None:
-    """Return where what a hygiene check found is put right."""
-    return _FIX_OF_CHECK.get(check.name)
+def fixes_of(check: Check) -> list[Fix]:
+    """Return where what a hygiene check found is put right, the best first."""
+    return _FIXES_OF_CHECK.get(check.name, [])
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def hygiene_check(request: OrganizationRequest, check: str) -> HttpResponse:
         hygiene.order_of(check, ORDERINGS[remedy.ordering]),
         after=request.GET.get("after", ""),
         before=request.GET.get("before", ""),
-        among=hygiene.in_use(keys, now),
+        among=hygiene.asked_about(check, keys, now),
     )
     context = {
         "check": CHECKS[check],

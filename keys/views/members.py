@@ -10,6 +10,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
@@ -260,7 +261,15 @@ def _tell_stopped(request: OrganizationRequest, stopped: list[APIKey]) -> None:
         text = _("Stopped: %(names)s and %(more)d more.") % {"names": names, "more": more}
     else:
         text = _("Stopped: %(names)s.") % {"names": names}
-    messages.warning(request, text)
+    messages.warning(request, _with_way_out(request, text))
+
+
+def _with_way_out(request: OrganizationRequest, text: str) -> str:
+    """Add to what is said of stopped keys where they can be handed over, for whoever may."""
+    if not policy.allows(request.user, Permission.ASSIGN_APIKEY, request.organization):
+        return text
+    url = reverse("keys:hygiene-check", args=[request.organization.slug, "owner_gone"])
+    return format_html('{} <a href="{}">{}</a>', text, url, _("Hand over what is needed"))
 
 
 def _to_members(request: OrganizationRequest, membership: Membership) -> HttpResponse:
