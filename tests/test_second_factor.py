@@ -37,6 +37,12 @@ def test_who_has_none_sees_only_how_to_set_one_up(client, strict, developer, nam
     assert client.get(reverse("mfa_index")).status_code == 200
 
 
+def test_of_keys_that_work_on_only_who_has_some_is_told(client, strict, admin, developer, key):
+    for person, is_told in ((developer, True), (admin, False)):
+        client.force_login(person)
+        assert ("Your keys work meanwhile" in get(client, "list").text) is is_told
+
+
 def test_nothing_is_written_for_them_either(client, strict, admin):
     client.force_login(admin)
     path = reverse("keys:workspaces", args=["acme"])

@@ -72,7 +72,8 @@ def in_organization(view: Callable[..., HttpResponse]) -> Callable[..., HttpResp
         if request.session.get("organization") != organization:
             request.session["organization"] = organization
         if policy.lacks_second_factor(request.user, request.organization):
-            context = {"organization": request.organization}
+            own = request.organization.api_keys.live().enabled().filter(owner=request.user)
+            context = {"organization": request.organization, "has_keys": own.exists()}
             return render(request, "keys/second_factor_needed.html", context, status=403)
         try:
             with ExitStack() as request.until_answered:
