@@ -20,6 +20,7 @@ from tests.key_pages import (
     sign_in,
     text_of,
     token_of,
+    words_of,
 )
 
 pytestmark = pytest.mark.django_db
@@ -98,6 +99,17 @@ def test_own_address_missing_from_the_list_is_asked_about_first(developer, acme)
     secret_on(client.post(listing(acme, "create"), form))
     rows = AllowedIP.objects.values_list("network", "deny", "comment")
     assert set(rows) == {("192.0.2.0/24", False, "office"), ("192.0.2.9", True, "")}
+
+
+@pytest.mark.parametrize(
+    ("network", "is_elsewhere"), [("192.0.2.0/24", True), ("127.0.0.1", False)]
+)
+def test_what_cannot_be_tried_from_here_is_said_to_be_so(developer, acme, network, is_elsewhere):
+    client = sign_in(developer)
+    form = fill(client, acme, allowed_ips=network, confirm_lockout="on")
+    page = words_of(client.post(listing(acme, "create"), form))
+    assert "Test it now" in page
+    assert ("may not be used from your own address, 127.0.0.1" in page) is is_elsewhere
 
 
 def test_list_that_holds_ones_own_address_is_not_asked_about(developer, acme):

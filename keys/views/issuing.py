@@ -19,8 +19,9 @@ from keys.models.keys import Dialect
 from keys.presets import PRESETS
 from keys.roles import Permission
 from keys.services.enforcing import ApprovalRequiredError
+from keys.snapshots import address_lists
 from keys.snippets import snippets_of
-from keys.verification import Code
+from keys.verification import Code, passes_lists
 from keys.views.asking import ask_instead
 from keys.views.base import (
     OrganizationRequest,
@@ -152,6 +153,7 @@ def show_secret(
     request.session["used_forms"][form.cleaned_data["token"]] = key.identifier
     request.session.modified = True
     base_url = request.build_absolute_uri("/").rstrip("/")
+    rows = key.allowed_ips.all()
     context = {
         "key": key,
         "is_new": is_new,
@@ -161,6 +163,7 @@ def show_secret(
         ),
         "is_for_exchange": key.dialect == Dialect.NETOGRAPHY,
         "netosecret": _netosecret(request, key, base_url),
+        "is_elsewhere": not passes_lists(*address_lists(key, rows), request.client_address),
         **_first_use_of(key),
         **more,
     }
