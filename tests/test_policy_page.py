@@ -85,6 +85,15 @@ def test_what_roles_may_do_is_saved_and_shown(owner, acme):
     assert form[f"scopes_{pk}"].value() == ["READ"]
 
 
+def test_a_rule_on_a_scope_that_the_role_lacks_is_said_to_do_nothing(owner, acme):
+    pk = role("developer").pk
+    client = sign_in(owner)
+    client.post(url(acme), typed(**{f"approval_scopes_{pk}": ["DELETE"]}))
+    assert "does not have" not in words_of(client.get(url(acme)))
+    client.post(url(acme), typed(**{f"approval_scopes_{pk}": ["DELETE", "MANAGE"]}))
+    assert "The role developer does not have MANAGE: its rules" in words_of(client.get(url(acme)))
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [

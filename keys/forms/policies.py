@@ -48,6 +48,12 @@ class RoleFields:
         fields = (self.scopes, self.approval_scopes, self.approval_days)
         return any(field.value() or field.errors for field in fields)
 
+    @property
+    def not_held(self) -> list[str]:
+        """The chosen scopes that the role does not have: a rule on these binds nobody yet."""
+        chosen = {*(self.scopes.value() or ()), *(self.approval_scopes.value() or ())}
+        return sorted(chosen - {scope.code for scope in self.role.scopes.all()})
+
 
 class PolicyForm(ServiceForm):
     """Every rule of an organization; which keys break them is asked about before they hold."""
@@ -92,7 +98,8 @@ class PolicyForm(ServiceForm):
 
     def __init__(self, *args: Any, organization: Organization, **kwargs: Any) -> None:
         found = loaded_rules(organization)
-        self.roles = list(Role.objects.available_to(organization).order_by("number", "pk"))
+        roles = Role.objects.available_to(organization).prefetch_related("scopes")
+        self.roles = list(roles.order_by("number", "pk"))
         self.scopes = list(Scope.objects.available_to(organization))
         initial = {name: getattr(found, name) for name in FIELDS}
         for role in self.roles:
