@@ -11,6 +11,7 @@ from keys import services
 from keys.models import ApprovalRequest, AuditEvent, Role
 from keys.rules import RoleTerms
 from tests.conftest import join
+from tests.key_pages import words_of
 
 
 def role(name: str) -> Role:
@@ -64,6 +65,16 @@ def test_what_they_asked_for_and_was_approved_is_withdrawn(
     assert {event.object_label for event in events} == {"Pending", "Approved"}
     assert [event.changes for event in events] == [{"reason": "whoever asked left"}] * 2
     assert {event.organization for event in events} == {acme}
+
+
+def test_the_page_of_a_request_says_who_withdrew_it_and_why(
+    client, acme, owner, developer, pending
+):
+    remove(acme, owner, developer)
+    client.force_login(owner)
+    page = words_of(client.get(reverse("keys:approval", args=["acme", pending.pk])))
+    assert "owner@acme.example withdrew the request for Pending" in page
+    assert "whoever asked is no longer a member." in page
 
 
 def test_what_is_over_stays_as_it_was(acme, owner, developer):

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from keys import policy, services
 from keys.forms.approvals import DecisionForm, ReasonForm
 from keys.forms.fields import OnceForm
-from keys.models import ApprovalRequest, Membership, Role
+from keys.models import ApprovalRequest, AuditEvent, Membership, Role
 from keys.models.approvals import OPEN_AFTER_APPROVAL, ApprovalStatus
 from keys.roles import Permission
 from keys.views.asking import ask_instead
@@ -65,6 +65,7 @@ def approval(request: OrganizationRequest, approval_id: int) -> HttpResponse:
         "form": form,
         "issue_form": OnceForm(),
         "history": _history(request, row),
+        "withdrawal": _withdrawal(request, row),
     }
     if is_preview(request):
         part = "keys/approval_preview.html"
@@ -151,6 +152,15 @@ def _carry_out(request: OrganizationRequest, form: DecisionForm, row: ApprovalRe
         return False
     messages.success(request, done % {"who": row.requester.name_and_address})
     return True
+
+
+def _withdrawal(request: OrganizationRequest, row: ApprovalRequest) -> AuditEvent | None:
+    """Return by what it was withdrawn, for who may read the trail."""
+    if row.status != ApprovalStatus.WITHDRAWN:
+        return None
+    events = policy.visible(request.user, request.organization.audit_events.all())
+    of_it = events.filter(object_type="approvalrequest", object_id=str(row.pk))
+    return of_it.filter(action="approval.withdrawn").first()
 
 
 def _history(request: OrganizationRequest, row: ApprovalRequest) -> dict[str, int]:
