@@ -199,6 +199,17 @@ class TestSomebodyWithAnAccount:
         )
         assert "Welcome to Acme." in client.post(HERE, follow=True).text
         assert acme.memberships.filter(user=stranger).exists()
+        again = client.get(path, follow=True)
+        assert "You are a member of Acme already." in again.text
+        assert again.redirect_chain == [(reverse("keys:overview", args=["acme"]), 302)]
+        services.leave_organization(actor=stranger, organization=acme)
+        assert "does not work any more" in client.get(path, follow=True).text
+
+    def test_a_used_link_tells_nobody_else_who_joined(self, client, invite, acme, stranger, owner):
+        path = invite(stranger.email)
+        services.accept_invitation(actor=stranger, invitation=acme.invitations.get())
+        assert "does not work any more" in client.get(path, follow=True).text
+        client.force_login(owner)
         assert "does not work any more" in client.get(path, follow=True).text
 
     def test_of_another_address_is_told_so_and_does_not_join(self, client, invite, acme, stranger):
@@ -250,7 +261,7 @@ class TestWithoutTheLink:
         assert "You declined the invitation to Acme." in done.text
         assert "You are not in an organization yet" in done.text
         assert not acme.memberships.filter(user=person).exists()
-        assert "does not work any more" in client.get(path, follow=True).text
+        assert "It was used, declined, taken back" in client.get(path, follow=True).text
         assert "does not wait for you" in client.post(decline, follow=True).text
         event = acme.audit_events.get(action="invitation.declined")
         assert event.object_label == NEWCOMER

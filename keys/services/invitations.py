@@ -100,6 +100,17 @@ def find_invitation(*, token: str) -> Invitation | None:
     return found.filter(token_digest=secrets.digest_link_token(token)).first()
 
 
+def find_joined(*, token: str, person: User) -> Organization | None:
+    """Return the organization that the person joined by this link and is still a member of."""
+    used = Invitation.objects.filter(
+        token_digest=secrets.digest_link_token(token),
+        accepted_by=person,
+        organization__memberships__user=person,
+    )
+    found = used.select_related("organization").first()
+    return found.organization if found else None
+
+
 def find_invitation_for(*, email: str) -> Invitation | None:
     """Return the newest invitation of who reads the mail of this address that can be accepted.
 
@@ -182,7 +193,7 @@ def _require_address(person: User, invitation: Invitation) -> None:
 
 
 def _over() -> str:
-    return _("This invitation was used, taken back, or is too old. Ask for a new one.")
+    return _("This invitation was used, declined, taken back, or is too old. Ask for a new one.")
 
 
 def _void(actor: Actor, invitation: Invitation, action: str, *, known_as: str = "") -> None:

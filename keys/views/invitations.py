@@ -48,10 +48,15 @@ def invitation_link(request: HttpRequest, token: str) -> HttpResponse:
     Nothing is accepted: mail scanners follow links too.
     """
     invitation = services.find_invitation(token=token)
-    if invitation is None:
-        request.session.pop(_SESSION_KEY, None)
-    else:
+    if invitation is not None:
         remember_invitation(request, invitation)
+        return redirect("keys:invitation")
+    request.session.pop(_SESSION_KEY, None)
+    if request.user.is_authenticated:
+        joined = services.find_joined(token=token, person=request.user)
+        if joined is not None:
+            messages.info(request, _("You are a member of %(name)s already.") % {"name": joined})
+            return redirect("keys:overview", joined.slug)
     return redirect("keys:invitation")
 
 
