@@ -242,5 +242,5 @@ def test_the_page_costs_few_queries(owner, acme, key, django_assert_max_num_quer
         actor=owner, organization=acme, roles=[RoleTerms(role("developer"), frozenset({"READ"}))]
     )
     client = sign_in(owner)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         assert client.get(url(acme)).status_code == 200
