@@ -3,15 +3,12 @@
 from typing import Any
 
 from allauth.account import forms as account
-from allauth.account.internal.flows.login import record_authentication
 from allauth.core import context
 from allauth.mfa.base import forms as mfa
 from django import forms
-from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from keys.forms.people import NameForm
-from keys.models import User
 from keys.views.invitations import invitation_of
 
 _LABELS = {
@@ -57,12 +54,6 @@ class SignUpForm(_OwnWords, NameForm, account.SignupForm):
             self.initial["email"] = invitation.email
             self.fields["email"].widget.attrs.pop("autofocus")
             self.fields["first_name"].widget.attrs["autofocus"] = True
-
-    def save(self, request: HttpRequest) -> User:
-        """Open the account. Who has just chosen its password has said who they are."""
-        person = super().save(request)
-        record_authentication(request, person, method="password", email=person.email)
-        return person
 
 
 class AddEmailForm(_OwnWords, account.AddEmailForm):

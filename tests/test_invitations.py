@@ -167,12 +167,6 @@ class TestSomebodyNew:
         client.post(HERE, {"first_name": "Nora"})
         assert acme.memberships.get(user__email=NEWCOMER).user.display_name == "Nora"
 
-    def test_who_has_just_chosen_a_password_is_not_asked_for_it(self, client, invite, acme):
-        client.get(invite(name="admin"))
-        sign_up(client)
-        client.post(HERE)
-        assert client.get(reverse("keys:create", args=["acme"])).status_code == 200
-
     def test_opens_none_for_another_address(self, client, invite):
         client.get(invite())
         sign_up(client, email="other@acme.example")
