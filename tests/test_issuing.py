@@ -304,8 +304,10 @@ def test_page_asks_the_database_a_few_times(
     client = sign_in(owner)
     address = listing(acme, page) if page == "create" else page_of(manage_key, page)
     client.get(address)
-    with django_assert_max_num_queries(13):
+    # An edited key may be held to addresses that somebody demanded.
+    more = 1 if page == "edit" else 0
+    with django_assert_max_num_queries(13 + more):
         assert client.get(address).status_code == 200
     if page in ("create", "edit"):
-        with django_assert_max_num_queries(12):
+        with django_assert_max_num_queries(12 + more):
             client.post(address, {"name": "X", "preview": "1"}, headers=HTMX)
