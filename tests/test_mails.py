@@ -198,6 +198,21 @@ class TestApproval:
         }  # fmt: skip
         assert "Not now." in next(each.body for each in send_all() if "developer" in each.to[0])
 
+    def test_their_mails_say_by_name_and_address_who_asked(self, quiet, acme, owner, developer):
+        services.name_oneself(actor=developer, first_name="Dora", last_name="Dev")
+        developer.refresh_from_db()
+        role = acme.memberships.get(user=developer).role
+        terms = RoleTerms(role, approval_scopes=frozenset({"DELETE"}))
+        services.update_policy(actor=owner, organization=acme, roles=[terms])
+        Message.objects.all().delete()
+        services.request_key(
+            actor=developer, organization=acme, reason="Cleaning up.", name="Mop",
+            scopes=["DELETE"],
+        )  # fmt: skip
+        question = next(each.body for each in send_all() if each.to == [owner.email])
+        assert developer.name_and_address in question
+        assert "Dora" in question
+
     def test_their_mails_lead_to_the_request_and_say_by_when(self, quiet, acme, owner, developer):
         role = acme.memberships.get(user=developer).role
         terms = RoleTerms(role, approval_scopes=frozenset({"DELETE"}))

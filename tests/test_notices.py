@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 from django.core import mail
+from django.utils.formats import date_format
 
 from keys import services
 from keys.models import APIKey, KeyNotice, KeySecret, Message, WebhookDelivery
@@ -159,6 +160,15 @@ class TestOldSecrets:
         self.use(ending, START + timedelta(hours=4))
         assert notices.give_secret_notices(now=START + timedelta(hours=5)) == 0
         assert told(kind=Kind.OLD_SECRET) == [Kind.OLD_SECRET]
+
+    def test_the_mail_says_until_when_it_works(self, clock, ending, developer):
+        self.rotate(ending, developer, days=7)
+        self.use(ending, START + timedelta(hours=2))
+        Message.objects.all().delete()
+        notices.give_secret_notices(now=START + timedelta(hours=3))
+        mails.send_due()
+        end = date_format(START + timedelta(days=7), "DATETIME_FORMAT")
+        assert f"works until {end}" in " ".join(mail.outbox[0].body.split())
 
     def test_webhooks_hear_of_it_as_well(self, clock, acme, owner, ending, developer):
         services.create_webhook(actor=owner, organization=acme, url="https://example.com/hook")

@@ -70,6 +70,10 @@ def test_old_secret_works_until_it_is_quiet(developer, acme, key):
     assert (old.quiet_hours, old.revoked_at) == (6, None)
     assert old.ends_at == old.superseded_at + timedelta(hours=6)
     assert services.verify_key(secret=key.secret, address=HERE).is_valid
+    # Its end moves with each use, at once.
+    used = key.secrets.get(pk=old.pk)
+    assert used.last_used_at > old.superseded_at
+    assert used.ends_at == used.last_used_at + timedelta(hours=6)
 
 
 def test_hours_do_not_matter_for_another_overlap(developer, acme, key):

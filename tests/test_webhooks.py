@@ -62,6 +62,7 @@ class TestMessages:
         assert webhook_sending.send_due() == 1
         (request,) = server.seen
         body = Receiver(hook.secret).verify(request[2], fields_of(request))
+        assert fields_of(request)["content-type"] == "application/json"
         assert (body["type"], body["version"]) == ("apikey.issued", 1)
         assert body["data"]["key"] == {
             "id": key.pk,
@@ -395,6 +396,11 @@ class TestWhoMay:
             )
         assert set(error.value.error_dict) == {at_fault}
         assert not Webhook.objects.exists()
+
+    def test_an_event_that_there_is_not_is_named(self, acme, admin):
+        wish = {"url": "https://example.com/", "events": ["apikey.nothing"]}
+        with pytest.raises(ValidationError, match=r"There is no event 'apikey\.nothing'"):
+            services.create_webhook(actor=admin, organization=acme, **wish)
 
     def test_there_are_so_many_at_most(self, acme, admin, monkeypatch):
         monkeypatch.setattr(services.webhooks, "MAX_WEBHOOKS", 1)
