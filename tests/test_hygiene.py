@@ -56,7 +56,7 @@ def _read(key) -> APIKey:
     return APIKey.objects.get(pk=key.pk)
 
 
-@pytest.mark.parametrize("check", hygiene.CHECKS.values(), ids=str)
+@pytest.mark.parametrize("check", hygiene.CHECKS.values(), ids=hygiene.CHECKS.keys())
 def test_advice_is_right_for_one_key_and_for_many(check):
     said, it, _rest = str(check.advice).partition(" it ")
     assert not it or "key" in said or "scope" in said or "used" in said

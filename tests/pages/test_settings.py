@@ -179,7 +179,8 @@ def test_keys_of_who_leaves_are_handed_over_and_their_secrets_kept_together(
 
 @pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no-scripts"])
 def test_a_policy_is_agreed_to_where_one_confirmed_who_one_is(visit, owner, acme, key, has_scripts):
-    page = visit("/organizations/acme/settings/policies/", person=owner, java_script_enabled=has_scripts)
+    address = "/organizations/acme/settings/policies/"
+    page = visit(address, person=owner, java_script_enabled=has_scripts)
     forget_the_sign_in(page)
     page.get_by_label("Keys of people, days").fill("90")
     page.get_by_role("button", name="Save policy").click()
