@@ -361,6 +361,7 @@ def test_the_story_calls_every_service_that_changes_something(story):
         "find_invitation",
         "find_invitation_for",
         "find_invitations_of",
+        "find_joined",
         "has_address",
         "reason_against_invitation",
         "explain_secret",
@@ -372,6 +373,7 @@ def test_the_story_calls_every_service_that_changes_something(story):
         "reason_to_keep_role",
         "reason_to_keep_scope",
         "reason_to_keep_workspace",
+        "reason_to_stay_disabled",
         # Tokens stand for a key that is there; they are uses of it.
         "exchange_request_token",
         "refresh_session",

@@ -30,7 +30,7 @@ def test_owner_starts_with_all_that_a_template_says(preset, owner, acme):
     page = response.content.decode()
     assert f'value="{preset.name}"' in page
     assert str(preset.advice).replace("'", "&#x27;") in page
-    assert f'href="?template={preset.slug}" aria-current="true"' in page
+    assert f'/keys/new/?template={preset.slug}" aria-current="true"' in page
     assert dict(form.fields["expiry"].choices)[str(preset.expiry_days)]
 
 
