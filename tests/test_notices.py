@@ -87,6 +87,14 @@ def test_a_key_that_is_made_for_days_is_not_announced_at_birth(clock, acme, deve
     assert look(clock, START + timedelta(days=4, minutes=1)) == 1
 
 
+def test_what_ends_right_after_midnight_does_not_end_today(clock, acme, developer):
+    midnight = (START + timedelta(days=30)).replace(hour=0)
+    end = midnight + timedelta(microseconds=1)
+    services.issue_key(actor=developer, organization=acme, name="Ending", expires_at=end)
+    assert look(clock, midnight - timedelta(hours=1)) == 1
+    assert KeyNotice.objects.get().topic == "expiring_1"
+
+
 def test_many_keys_that_end_together_are_one_mail_for_each_person(
     clock, acme, owner, admin, developer
 ):
