@@ -196,8 +196,8 @@ def test_the_demo_has_something_for_every_page():
     now = timezone.now()
     acme = Organization.objects.get(slug="acme")
     found = hygiene.counts(acme.api_keys.all(), organization=acme, now=now)
-    # Nobody handed a key in, and the keys of who left are disabled.
-    assert {check for check, count in found.items() if not count} == {"found", "owner_gone"}
+    # Nobody handed a key in.
+    assert {check for check, count in found.items() if not count} == {"found"}
     admin = User.objects.get(email=demo.ADMIN)
     assert {each.slug for each in admin.organizations.all()} == {"acme", "other"}
     for span in Range:
