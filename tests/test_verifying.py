@@ -364,6 +364,12 @@ class TestRotation:
         assert ask(key) is Code.SECRET_RETIRED
         assert ask(renewed) is Code.VALID
 
+    def test_a_use_moves_its_end_at_once_whenever_it_is_counted(self, now, developer, key, journal):
+        services.rotate_key(actor=developer, key=key, quiet_hours=2)
+        for minutes in (119, 238):
+            now.move_to(NOW + timedelta(minutes=minutes), tick=False)
+            assert ask(key) is Code.VALID
+
     def test_use_before_the_rotation_does_not_end_it_sooner(self, now, developer, key):
         ask(key)
         now.move_to(NOW + timedelta(hours=9), tick=False)
